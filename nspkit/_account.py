@@ -1,0 +1,268 @@
+"""One provider of one host: its catalog entry, its lifetime, its settings, its errors of late.
+
+This is where a start and a final cleanup are put together: `_lifetime` decides when, `_provider`
+knows how, and the steps of a stop and their order are written down here.
+"""
+
+from __future__ import annotations
+
+from contextvars import Context, copy_context
+from functools import partial
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+from nspkit._entry import EntryState
+from nspkit._events import EventKind
+from nspkit._lifetime import INHERITED, QUARANTINED, Generation, Lifetime, Reference, Round
+from nspkit._provider import Provider, declared_hooks
+from nspkit._teardown import Teardown
+from nspkit.errors import NspError, OperationTimeoutError, error_for
+
+if TYPE_CHECKING:
+    from nspkit._accounts import Accounts
+    from nspkit._entry import CatalogEntry
+
+FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
+"""How long a provider that could not start is held back from fan-outs, in seconds."""
+
+
+class Account:
+    """What a host knows of one of its providers."""
+
+    __slots__ = ("_delay", "_events", "_house", "_workers", "entry", "failure", "held_until", "lifetime")
+
+    def __init__(self, entry: CatalogEntry, house: Accounts) -> None:
+        """Make one for a catalog entry; ``house`` is what the accounts of a host share."""
+        self.entry = entry
+        self.lifetime = Lifetime(entry.name, None)
+        self.failure: tuple[int, str] | None = None
+        self.held_until = 0.0
+        self._delay = 0.0
+        self._house = house
+        self._events = house.events
+        self._workers = house.workers
+
+    def __repr__(self) -> str:
+        return f"<Account of {self.entry.name!r}: {self.lifetime.state}>"
+
+    # -- starting ------------------------------------------------------------------------------
+
+    def acquire(self, reference: Reference) -> None:
+        """Take a reference for somebody; see `Lifetime.acquire`."""
+        try:
+            self.lifetime.acquire(reference, self._start)
+        except BaseException as error:
+            # Interrupted after the reference had been counted: nobody else can give it back.
+            if reference.generation is not None:
+                try:
+                    self.release(reference)
+                except NspError as failed:
+                    error.add_note(f"and while stopping the provider again: {failed}")
+            raise
+
+    def ensure_started(self) -> Generation:
+        """Return the running generation; the first to come starts it for the host."""
+        reference = Reference()
+        self.lifetime.acquire(reference, self._start, once=True)
+        assert reference.generation is not None
+        return reference.generation
+
+    def _start(self, generation: Generation) -> None:
+        try:
+            provider_class = self.entry.load()
+            info = self.entry.info
+            assert info is not None  # what could be loaded has one
+            self.lifetime.key = info.guid
+            provider = Provider(
+                provider_class,
+                info,
+                name=self.entry.name,
+                events=self._events,
+                context=self._own_context,
+                middleware=self._house.middleware,
+            )
+            provider.start(generation, self._house.settings_of(self.entry))
+        except NspError as error:
+            # Text only: an exception would keep the frames, and so the instance, alive.
+            self.failure = (int(error.code), error.message)
+            self._delay = min(max(FIRST_DELAY, self._delay * 2), LONGEST_DELAY)
+            self.held_until = monotonic() + self._delay
+            raise
+        self.failure = None
+        self._delay = self.held_until = 0.0
+
+    def lacks(self, hook: str) -> bool:
+        """Whether the provider has no such hook; its module is imported for that.
+
+        Raises:
+            NspError: it cannot be loaded, with the code that says why.
+        """
+        return hook not in declared_hooks(self.entry.load())
+
+    def held_back(self) -> NspError | None:
+        """Return the error of the last start while fan-outs pass this provider over, else None."""
+        left = self.held_until - monotonic()
+        if self.failure is None or left <= 0.0:
+            return None
+        code, message = self.failure
+        return error_for(
+            code,
+            f"{message}; not tried again for {left:.1f} s, unless by a startup of its own",
+            guid=self.lifetime.key,
+        )
+
+    def marked(self) -> CatalogEntry:
+        """Return the entry, showing a failed start or a quarantine."""
+        if self.lifetime.state is QUARANTINED:
+            return self.entry.marked(EntryState.QUARANTINED, "its last cleanup still hangs")
+        if self.failure is not None:
+            return self.entry.marked(EntryState.FAILED_START, self.failure[1])
+        return self.entry
+
+    # -- stopping ------------------------------------------------------------------------------
+
+    def release(self, reference: Reference | None, timeout: float | None = None) -> bool:
+        """Give a reference back; True when it was the last. See `Lifetime.release`."""
+        seconds = self._house.budget if timeout is None else timeout
+        return self.lifetime.release(reference, partial(self._stop, seconds))
+
+    def close(self, because: str, timeout: float | None) -> None:
+        """Refuse starts and stop what is started, within ``timeout`` seconds."""
+        seconds = self._house.budget if timeout is None else timeout
+        self.lifetime.close(because, partial(self._stop, seconds))
+
+    def close_at_exit(self, because: str) -> None:
+        """The same on this thread, where no thread can be started any more."""
+        self.lifetime.close(because, self._stop_in_line)
+
+    def _teardown(self, round: Round, deadline: float | None = None) -> Teardown:
+        generation = round.generation
+        provider: Provider = generation.payload
+        teardown = Teardown(
+            self.entry.name,
+            provider.info.guid,
+            [
+                ("the end of what is open", partial(self._end_users, generation)),
+                ("calls in flight", partial(self._drain, generation, deadline)),
+                ("nsp_cleanup", provider.clean_up),
+                ("the release of resources", partial(provider.release, deadline)),
+                ("unloading", partial(provider.unload, generation)),
+            ],
+            context=self.context(self.lifetime),
+            finished=partial(self._finished, round),
+            hanging=self._hanging,
+        )
+        round.teardown = teardown
+        return teardown
+
+    def forget(self, because: str) -> list[Any]:
+        """Void it in a forked child; returns what must never be dropped there."""
+        generation = self.lifetime.generation
+        pinned = [self.lifetime.forget(because), generation.payload, self._house.middleware]
+        refusal = generation.refusal()
+        pinned += [user.forget(refusal) for user in generation.users]
+        return pinned
+
+    def context(self, *more: Lifetime) -> Context:
+        """Return a copy of this thread's context for a worker that goes on inside its calls."""
+        context = copy_context()
+        context.run(INHERITED.set, (*self._house.chain(), *more))
+        return context
+
+    def _own_context(self) -> Context:
+        """The same for a thread of the provider: it outlives the calls that it was started in."""
+        context = copy_context()
+        context.run(INHERITED.set, (self.lifetime,))
+        return context
+
+    def _stop(self, seconds: float, round: Round, interrupt: BaseException | None = None) -> None:
+        """Run the final cleanup on its own thread and wait for it, within the budget.
+
+        Raises:
+            CleanupTimeoutError: the budget is spent (10060); the provider is quarantined.
+            NspError: the one error of the cleanup; CleanupError for several.
+            KeyboardInterrupt: it came meanwhile; a second one spends the budget at once.
+        """
+        until = monotonic() + seconds
+        lifetime, ident = self.lifetime, round.owner
+        interrupts = 0 if interrupt is None else 1
+        over = spent = False
+        while not (over or spent):
+            try:
+                lifetime.waiting[ident] = None
+                teardown = round.teardown or self._teardown(round)
+                teardown.begin()
+                over = teardown.wait(until)
+                spent = not over and lifetime.quarantine(round)
+            except BaseException as caught:
+                interrupt = interrupt or caught
+                interrupts += 1
+                until = until if interrupts < 2 else 0.0
+            finally:
+                lifetime.waiting.pop(ident, None)
+        try:
+            if spent:
+                late = teardown.timeout_error(seconds)
+                self._tell(EventKind.QUARANTINED, seconds, late)
+                if interrupt is None:
+                    raise late
+                raise interrupt from late
+            error = teardown.outcome(interrupt)
+            if error is not None:
+                raise error
+        finally:
+            error = late = interrupt = None  # they refer to this frame: no cycle
+            del teardown, round
+
+    def _stop_in_line(self, round: Round, interrupt: BaseException | None = None) -> None:
+        teardown = round.teardown or self._teardown(round, monotonic() + self._house.budget)
+        teardown.walk()
+        error = teardown.outcome(interrupt)
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error, interrupt, round, teardown
+
+    def _end_users(self, generation: Generation) -> list[BaseException]:
+        """End lookups, watches and registrations, newest first."""
+        errors: list[BaseException] = []
+        while generation.users:
+            user, _ = generation.users.popitem()
+            errors.extend(user.end())
+        return errors
+
+    def _drain(self, generation: Generation, deadline: float | None) -> list[BaseException]:
+        """Wait until nobody is inside the provider any more.
+
+        By looking again and again: the guard takes no lock, so it cannot ring a bell either.
+        """
+        errors, pause = self._end_users(generation), 0.0002
+        while self._hanging() or self._workers.busy(self):
+            if deadline is not None and monotonic() > deadline:
+                what = ", ".join(sorted(set(self._hanging().values()))) or "a worker"
+                late = f"provider {self.entry.name!r}: {what} did not come back in time"
+                return [*errors, OperationTimeoutError(late, guid=self.lifetime.key)]
+            sleep(pause)
+            pause = min(pause * 2, 0.02)
+            errors.extend(self._end_users(generation))  # a call in flight may have opened one
+        self._workers.join_leaving(monotonic() + 1.0)
+        return errors
+
+    def _hanging(self) -> dict[int, str]:
+        """Return which threads are inside the provider, and in which hook; not this one."""
+        from _thread import get_ident
+
+        inside, me = dict(self.lifetime.inside), get_ident()
+        return {ident: what for ident, what in inside.items() if ident != me}
+
+    def _finished(self, round: Round) -> None:
+        quarantined = self.lifetime.state is QUARANTINED
+        self._tell(EventKind.STOPPED)
+        self.lifetime.stopped(round)
+        if quarantined:
+            round.teardown.errors.clear()  # told as events; nobody is left to raise them
+            self._tell(EventKind.QUARANTINE_ENDED)
+
+    def _tell(self, kind: str, seconds: float = 0.0, error: BaseException | None = None) -> None:
+        self._events.emit(kind, self.lifetime.key, self.entry.name, seconds, error)

@@ -1,0 +1,133 @@
+"""The accounts of one host: made as providers are needed, found by whatever names them."""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from typing import TYPE_CHECKING, Any
+
+from nspkit import _process
+from nspkit._account import Account
+from nspkit._catalog import Catalog
+from nspkit._closing import Closing
+from nspkit._lifetime import INHERITED, Lifetime
+from nspkit._workers import Workers
+from nspkit.errors import InvalidProviderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nspkit._constants import Namespace
+    from nspkit._entry import CatalogEntry
+    from nspkit._events import Events
+    from nspkit._view import CatalogView, Provider
+
+
+class Accounts:
+    """The providers of a host, each with its account once it was asked for."""
+
+    __slots__ = (
+        "_by_key",
+        "_catalog",
+        "_view",
+        "_wanted",
+        "all",
+        "budget",
+        "closing",
+        "events",
+        "middleware",
+        "settings",
+        "workers",
+    )
+
+    def __init__(
+        self,
+        catalog: Catalog | None,
+        wanted: Iterable[Provider] | None,
+        *,
+        settings: Mapping[Any, Mapping[str, Any]],
+        middleware: tuple[object, ...],
+        budget: float,
+        events: Events,
+    ) -> None:
+        """Take a snapshot of the catalog; with None it is discovered at the first use."""
+        self._wanted = None if wanted is None else tuple(wanted)
+        self._view: CatalogView | None = None
+        self._by_key: dict[Any, Account] = {}
+        self.all: dict[CatalogEntry, Account] = {}
+        self.settings = settings
+        self.middleware = middleware
+        self.budget = budget
+        self.events = events
+        self.workers = Workers("nspkit")
+        self.closing = Closing(self.all, self.workers, budget)
+        if catalog is not None:
+            self._view = self._snapshot(catalog)
+
+    def view(self) -> CatalogView:
+        """Return the host's own snapshot of the catalog."""
+        if self._view is None:
+            # Two threads may both discover; they find the same, and one snapshot stays.
+            view = self._snapshot(Catalog.discover())
+            if self._view is None:
+                self._view = view
+        return self._view
+
+    def _snapshot(self, catalog: Catalog) -> CatalogView:
+        view = catalog.snapshot()
+        names = {entry.name for entry in view}
+        for provider in self.settings:
+            if isinstance(provider, str) and provider not in names:
+                view[provider]  # a GUID is as good; a name that nobody has is an error
+        return view if self._wanted is None else view.restricted(self._wanted)
+
+    def of(self, provider: Provider) -> Account:
+        """Return the account of a provider.
+
+        Raises:
+            InvalidProviderError: no such provider, or it is disabled (WSAEINVAL 10022).
+            NotInitialisedError: the host is closed (WSANOTINITIALISED 10093).
+        """
+        try:
+            return self._by_key[provider]
+        except (KeyError, TypeError):
+            pass
+        self.closing.refuse()
+        account = self._made(self.view()[provider])
+        try:
+            self._by_key[provider] = account
+        except TypeError:
+            raise InvalidProviderError(f"{provider!r} names no provider") from None
+        return account
+
+    def selected(self, namespace: Namespace) -> list[Account]:
+        """Return the accounts of all enabled providers of a namespace, in catalog order."""
+        self.closing.refuse()
+        return [self._made(entry) for entry in self.view().select(namespace=namespace)]
+
+    def _made(self, entry: CatalogEntry) -> Account:
+        account = self.all.get(entry)
+        if account is None:
+            account = self.all.setdefault(entry, Account(entry, self))
+            if self.closing.because is not None:  # closed meanwhile, and perhaps not seen there
+                account.lifetime.refuse_starts(self.closing.because)
+        return account
+
+    def settings_of(self, entry: CatalogEntry) -> Mapping[str, Any]:
+        """Return what the application gave a provider, by its name or its GUID."""
+        guid = entry.guid
+        for provider, own in self.settings.items():
+            if provider == entry.name or provider == guid:
+                return dict(own)
+            if isinstance(provider, str) and self.view()[provider] is entry:
+                return dict(own)
+        return {}
+
+    def chain(self) -> tuple[Lifetime, ...]:
+        """Return the lifetimes, of any host, that this thread is inside."""
+        ident, chain = get_ident(), INHERITED.get()
+        for host in list(_process.hosts):
+            for account in list(host._accounts.all.values()):
+                lifetime = account.lifetime
+                if ident in lifetime.inside and lifetime not in chain:
+                    chain = (*chain, lifetime)
+        return chain

@@ -1,0 +1,156 @@
+"""The end of a host: closed by its user, by the exit of the interpreter, or void after a fork."""
+
+from __future__ import annotations
+
+import threading
+from _thread import get_ident
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from nspkit._lifetime import STARTED
+from nspkit._lock import OwnedLock
+from nspkit._teardown import combine, run_all
+from nspkit.errors import CleanupTimeoutError, InProgressError, NotInitialisedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nspkit._account import Account
+    from nspkit._workers import Workers
+
+CLOSED = "belongs to a host that was closed; make another host"
+FORKED = (
+    "belongs to a host of the parent process, which a forked child must not use; make a host "
+    "of its own in the child"
+)
+
+
+class Closing:
+    """Whether a host is open, and how it is closed, once."""
+
+    __slots__ = ("_accounts", "_budget", "_lock", "_over", "_owner", "_workers", "because")
+
+    def __init__(
+        self, accounts: Mapping[Any, Account], workers: Workers, budget: float
+    ) -> None:
+        """Make one for an open host with these accounts."""
+        self._accounts = accounts
+        self._workers = workers
+        self._budget = budget
+        self._lock = OwnedLock("the closing of a host")
+        self._over: threading.Event | None = None
+        self._owner = 0
+        self.because: str | None = None
+
+    def refuse(self) -> None:
+        """Raise NotInitialisedError (10093) if the host is not open any more."""
+        if self.because is not None:
+            raise NotInitialisedError(f"this call {self.because}")
+
+    def close(self, timeout: float | None) -> None:
+        """Close it, or wait for who does.
+
+        Raises:
+            InProgressError: called from inside a provider (WSAEINPROGRESS 10036).
+            CleanupTimeoutError: a start or a cleanup did not come back (WSAETIMEDOUT 10060).
+            NspError: the one error of the cleanups; CleanupError for several.
+        """
+        if self._owner == get_ident() or any(
+            account.lifetime.reentered() for account in list(self._accounts.values())
+        ):
+            raise InProgressError(
+                "host.close() came from inside a call of one of its providers, or interrupted "
+                "one; close the host after that has come back"
+            )
+        with self._lock:
+            first = self._over is None
+            over = self._over = self._over or threading.Event()
+            if first:
+                self._owner = get_ident()
+        if not first:
+            over.wait()
+            return
+        errors: list[BaseException] = []
+        try:
+            errors = run_all(
+                (
+                    self._refuse_starts,
+                    partial(self._stop_all, timeout, errors),
+                    partial(self._workers.join_leaving, monotonic() + 1.0),
+                )
+            ) + errors
+        finally:
+            self._owner = 0
+            over.set()
+        raise_combined(errors)
+
+    def _refuse_starts(self) -> None:
+        self.because = self.because or CLOSED
+
+    def _stop_all(self, timeout: float | None, errors: list[BaseException]) -> None:
+        """Stop all in reverse order of their start, those that are just starting first."""
+        budget = self._budget if timeout is None else timeout
+        until = monotonic() + budget
+        accounts = list(self._accounts.values())
+        errors += run_all(partial(account.lifetime.refuse_starts, CLOSED) for account in accounts)
+        errors += run_all(partial(self._await, account, until, budget) for account in accounts)
+        errors += run_all(
+            partial(account.close, CLOSED, timeout) for account in in_reverse_order(accounts)
+        )
+
+    def _await(self, account: Account, until: float, budget: float) -> None:
+        """Wait for a start, or a stop, that another thread is running."""
+        lifetime = account.lifetime
+        if not lifetime.settled(max(0.0, until - monotonic())):
+            raise CleanupTimeoutError(
+                f"provider {account.entry.name!r} was still {lifetime.state} after {budget:g} s; "
+                "it is stopped by the thread that started it when that comes back",
+                guid=lifetime.key,
+            )
+
+    def close_at_exit(self) -> None:
+        """Close it on the exiting thread, where no other can be started.
+
+        Raises:
+            NspError: as `close`.
+        """
+        if self.because is not None:
+            return
+        self.because = CLOSED
+        until = monotonic() + self._budget
+        accounts = list(self._accounts.values())
+        errors = run_all(partial(one.lifetime.refuse_starts, CLOSED) for one in accounts)
+        errors += run_all(partial(self._await, one, until, self._budget) for one in accounts)
+        errors += run_all(
+            partial(account.close_at_exit, CLOSED) for account in in_reverse_order(accounts)
+        )
+        raise_combined(errors)
+
+    def forget(self) -> list[Any]:
+        """Void everything in a forked child; returns what must never be dropped there."""
+        self.because = FORKED
+        self._lock = OwnedLock("the closing of a host")
+        self._over = threading.Event()
+        self._over.set()
+        self._owner = 0
+        self._workers.forget(FORKED)
+        return [account.forget(FORKED) for account in list(self._accounts.values())]
+
+
+def in_reverse_order(accounts: list[Account]) -> list[Account]:
+    """Return the started ones, last started first."""
+    started = [account for account in accounts if account.lifetime.state is STARTED]
+    return sorted(
+        started, key=lambda account: account.lifetime.generation.started_at, reverse=True
+    )
+
+
+def raise_combined(errors: list[BaseException]) -> None:
+    """Raise one error for all, if there are any."""
+    error = combine("closing the host", errors, None)
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error, errors

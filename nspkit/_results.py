@@ -1,0 +1,169 @@
+"""What comes back from a hook: errors translated, results checked, arguments fitted.
+
+Nothing here calls a hook. A check is given what a hook returned and gives back what the host goes
+on with, or raises an error that says what the hook should have returned.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nspkit._model import ServiceClass
+from nspkit.errors import (
+    ErrorCode,
+    NspError,
+    ProviderError,
+    ProviderLoadError,
+    error_for,
+    get_last_error,
+    set_last_error,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from uuid import UUID
+
+_CODES: tuple[tuple[type[BaseException], ErrorCode], ...] = (
+    (MemoryError, ErrorCode.WSA_NOT_ENOUGH_MEMORY),
+    (NotImplementedError, ErrorCode.WSAEOPNOTSUPP),
+    (TimeoutError, ErrorCode.WSAETIMEDOUT),
+)
+
+
+def told(error: BaseException) -> str:
+    """Say an error in a message: its class and its text."""
+    try:
+        text = str(error)
+    except Exception as broken:
+        # A foreign exception may fail at anything; its class is still worth to be told.
+        text = f"(no text: {type(broken).__name__})"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def translated(name: str, guid: UUID, hook: str, error: BaseException) -> NspError:
+    """Make a `NspError` of what a hook of provider ``name`` raised; the caller chains it.
+
+    A `NspError` passes. MemoryError is 8, NotImplementedError 10045, TimeoutError 10060, anything
+    else WSASYSCALLFAILURE (10107), from ``nsp_startup`` WSAEPROVIDERFAILEDINIT (10106).
+    """
+    if isinstance(error, NspError):
+        return error
+    message = f"provider {name!r}: {hook} raised {told(error)}"
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return error_for(code, message, guid=guid)
+    kind_of_error = ProviderLoadError if hook == "nsp_startup" else ProviderError
+    return kind_of_error(message, guid=guid)
+
+
+class Checks:
+    """The checks of one provider's results; a check is looked up by the hook's name."""
+
+    __slots__ = ("_guid", "_name")
+
+    def __init__(self, name: str, guid: UUID) -> None:
+        self._name = name
+        self._guid = guid
+
+    def of(self, hook: str) -> Callable[[Any], Any]:
+        """Return the check of a hook; it is not called for None where that is right."""
+        check = getattr(self, f"_{_CHECKED_BY[hook]}")
+
+        def checked(result: Any) -> Any:
+            return check(hook, result)
+
+        return checked
+
+    def _nothing(self, hook: str, result: object) -> None:
+        """Accept None and 0; take any other integer as a failure, as in C."""
+        if isinstance(result, bool):
+            raise self._wrong(hook, result, "nothing; to fail, raise, or return a code, no bool")
+        if not isinstance(result, int):
+            raise self._wrong(hook, result, "nothing")
+        if result == 0:
+            return
+        code = result if result != -1 else get_last_error()
+        raise error_for(
+            code or ErrorCode.WSASYSCALLFAILURE,
+            f"provider {self._name!r}: {hook} failed with {result}"
+            + ("" if code else " and left no code"),
+            guid=self._guid,
+        )
+
+    def _iterator(self, hook: str, result: Any) -> Iterator[Any]:
+        if isinstance(result, (str, bytes, dict)) or not hasattr(type(result), "__iter__"):
+            raise self._wrong(hook, result, "an iterable, best as a generator")
+        return iter(result)
+
+    def _service_class(self, hook: str, result: object) -> ServiceClass:
+        if not isinstance(result, ServiceClass):
+            raise self._wrong(hook, result, "a ServiceClass")
+        return result
+
+    def _output(self, hook: str, result: object) -> bytes | None:
+        if result is not None and not isinstance(result, bytes):
+            raise self._wrong(hook, result, "bytes or None")
+        return result
+
+    def _wrong(self, hook: str, result: object, right: str) -> ProviderError:
+        return ProviderError(
+            f"provider {self._name!r}: {hook} returned {shown(result)}; it must return {right}",
+            guid=self._guid,
+        )
+
+
+_CHECKED_BY = {
+    "nsp_startup": "nothing",
+    "nsp_cleanup": "nothing",
+    "nsp_lookup_service": "iterator",
+    "nsp_set_service": "nothing",
+    "nsp_install_service_class": "nothing",
+    "nsp_remove_service_class": "nothing",
+    "nsp_get_service_class_info": "service_class",
+    "nsp_notify_change": "iterator",
+    "nsp_ioctl": "output",
+}
+
+SILENT = frozenset(hook for hook, by in _CHECKED_BY.items() if by in ("nothing", "output"))
+"""The hooks that may return None."""
+
+
+def shown(value: object) -> str:
+    """Show a foreign value in a message: its class, and its repr if that is short and works."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = ""
+    kind = type(value).__name__
+    return kind if not text or len(text) > 80 else f"{text} ({kind})"
+
+
+def fitted(
+    function: Callable[..., Any], takes: Sequence[str], given: Sequence[str]
+) -> Callable[..., Any]:
+    """Return a callable for all arguments that a hook has, passing on what ``function`` takes."""
+    takes, given = tuple(takes), tuple(given)
+    if takes == given:
+        return function
+    if takes == given[1:]:  # all but the GUID: what most authors write
+
+        def without_guid(_guid: object, *args: Any) -> Any:
+            return function(*args)
+
+        return without_guid
+    positions = [given.index(name) for name in takes]
+
+    def picked(*args: Any) -> Any:
+        return function(*[args[position] for position in positions])
+
+    return picked
+
+
+def with_cleared_error(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Have the thread's last error cleared first: a code left there is then the hook's own."""
+
+    def cleared(*args: Any) -> Any:
+        set_last_error(0)
+        return function(*args)
+
+    return cleared

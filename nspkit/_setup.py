@@ -1,0 +1,96 @@
+"""What an application gives to a host, checked before the host exists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nspkit._discovery import find_entry_points, load
+from nspkit.errors import InvalidArgumentError, InvalidProcedureTableError, ProviderLoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MIDDLEWARE = "nspkit.middleware"
+"""The entry-point group of middleware."""
+
+
+def seconds_in(name: str, value: object, *, optional: bool = False) -> float | None:
+    """Return a number of seconds, or say why it is none (WSAEINVAL 10022)."""
+    if value is None and optional:
+        return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+        return float(value)  # a NaN compares false
+    right = "a number of seconds, 0 or more" + (", or None for no limit" if optional else "")
+    raise InvalidArgumentError(f"{name} is {value!r}; give {right}")
+
+
+def checked_settings(settings: object) -> dict[Any, dict[str, Any]]:
+    """Return a copy of the settings, one mapping by provider (WSAEINVAL 10022)."""
+    if settings is None:
+        return {}
+    right = 'give a mapping from each provider to its own, as in {"hosts": {"path": "…"}}'
+    if not hasattr(settings, "items"):
+        raise InvalidArgumentError(f"settings is {type(settings).__name__}; {right}")
+    checked = {}
+    for provider, own in settings.items():
+        if not hasattr(own, "items") or not all(isinstance(key, str) for key in own):
+            raise InvalidArgumentError(
+                f"the settings of {provider!r} are {own!r}; {right}, with names as keys"
+            )
+        checked[provider] = dict(own)
+    return checked
+
+
+def checked_middleware(middleware: Iterable[object]) -> tuple[object, ...]:
+    """Return the wrapper objects; names are loaded by entry point and called without arguments.
+
+    Raises:
+        InvalidArgumentError: a name that is not installed (WSAEINVAL 10022).
+        ProviderLoadError: it cannot be imported or made (WSAEPROVIDERFAILEDINIT 10106).
+        InvalidProcedureTableError: it has a hook that does not wrap (WSAEINVALIDPROCTABLE 10104).
+    """
+    if isinstance(middleware, str) or not hasattr(middleware, "__iter__"):
+        raise InvalidArgumentError(
+            f"middleware is {middleware!r}; give a sequence of wrapper objects or names"
+        )
+    wrappers = tuple(_made(one) if isinstance(one, str) else one for one in middleware)
+    for wrapper in wrappers:
+        _check_wrapper(wrapper)
+    return wrappers
+
+
+def _made(name: str) -> object:
+    found = find_entry_points(MIDDLEWARE)
+    named = [one for one in found if one.name == name]
+    if not named:
+        known = ", ".join(sorted(one.name for one in found)) or "none"
+        raise InvalidArgumentError(f"no middleware {name!r} is installed; installed: {known}")
+    try:
+        wrapper: object = load(named[0])()
+    except (Exception, SystemExit) as error:
+        raise ProviderLoadError(
+            f"middleware {name!r} of {named[0].distribution} could not be made: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return wrapper
+
+
+def _check_wrapper(wrapper: object) -> None:
+    wraps = 0
+    for name in dir(type(wrapper)):
+        options: Mapping[str, Any] | None = getattr(
+            getattr(type(wrapper), name, None), "nspkit_impl", None
+        )
+        if options is None and not name.startswith("nsp_"):
+            continue
+        if options is None or not (options.get("wrapper") or options.get("hookwrapper")):
+            raise InvalidProcedureTableError(
+                f"{type(wrapper).__qualname__}.{name} is no wrapper; mark the hooks of a "
+                "middleware with @hookimpl(wrapper=True)"
+            )
+        wraps += 1
+    if not wraps:
+        raise InvalidProcedureTableError(
+            f"{wrapper!r} wraps no hook; a middleware has nsp_ methods that are marked with "
+            "@hookimpl(wrapper=True)"
+        )

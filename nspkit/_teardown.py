@@ -1,0 +1,194 @@
+"""The final cleanup on a thread of its own: one budget, every step, every error.
+
+A `Teardown` is given the steps and walks them once, whatever they raise. Who asked waits for it
+and no longer than the budget; what hangs then goes on alone and is told of when it has come back.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from nspkit.errors import CleanupError, CleanupTimeoutError, ErrorCode, NspError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextvars import Context
+    from uuid import UUID
+
+    Step = tuple[str, Callable[[], Iterable[BaseException] | None]]
+
+
+class Teardown:
+    """The steps of one final cleanup, walked once, on a thread or in line.
+
+    A step returns the errors that it kept, or raises one. ``finished`` is called after the last
+    step, on the thread that walked them; ``hanging`` tells the threads (by ident, with what they
+    do) that a step waits for.
+    """
+
+    __slots__ = (
+        "_at",
+        "_context",
+        "_finished",
+        "_guid",
+        "_hanging",
+        "_ident",
+        "_name",
+        "_steps",
+        "_thread",
+        "errors",
+        "over",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        guid: UUID,
+        steps: list[Step],
+        *,
+        context: Context,
+        finished: Callable[[], None],
+        hanging: Callable[[], dict[int, str]],
+    ) -> None:
+        self._name = name
+        self._guid = guid
+        self._steps = steps
+        self._context = context
+        self._finished: Callable[[], None] | None = finished
+        self._hanging = hanging
+        self._at = 0
+        self._ident = 0
+        self._thread: threading.Thread | None = None
+        self.errors: list[BaseException] = []
+        self.over = threading.Event()
+
+    def begin(self) -> None:
+        """Start walking, on a daemon thread; in line where there is no thread to be had."""
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self.walk,
+                name=f"nspkit-cleanup-{self._name}",
+                daemon=True,
+            )
+        if self._thread.ident is None and not self.over.is_set():
+            try:
+                self._thread.start()
+            except RuntimeError:
+                # No thread to be had: the system is out of them, or the interpreter is ending.
+                # The cleanup is worth more than its time limit.
+                if self._thread.ident is None:
+                    self.walk()
+
+    def walk(self) -> None:
+        """Walk all steps, past whatever they raise; goes on where it was interrupted."""
+        self._context.run(self._walk)
+
+    def _walk(self) -> None:
+        self._ident = threading.get_ident()
+        while not self.over.is_set():
+            try:
+                while self._at < len(self._steps):
+                    step = self._steps[self._at][1]
+                    self._at += 1
+                    self.errors.extend(step() or ())
+                if self._finished is not None:
+                    self._finished()
+                # What has ended refers to the provider no more, and to nothing that refers back.
+                self._finished, self._steps = None, []
+                self.over.set()
+            except BaseException as error:
+                self.errors.append(error)
+            finally:
+                step = None  # type: ignore[assignment]  # what an error refers to must not live on
+
+    def wait(self, until: float) -> bool:
+        """Wait until it is over and its thread gone, at most until ``until``; True if it is."""
+        if not self.over.wait(max(0.0, until - monotonic())):
+            return False
+        if self._thread is not None and self._thread.ident not in (None, threading.get_ident()):
+            self._thread.join()
+        return True
+
+    def timeout_error(self, seconds: float) -> CleanupTimeoutError:
+        """Return the error that names what hangs, with its stack."""
+        import traceback
+
+        frames = sys._current_frames()
+        hanging = self._hanging() or {self._ident: self._doing()}
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        what, stacks = [], []
+        for ident, doing in hanging.items():
+            thread = names.get(ident, str(ident))
+            what.append(f"{doing} in thread {thread!r}")
+            if ident in frames:
+                stack = "".join(traceback.format_stack(frames[ident]))
+                stacks.append(f"{doing} in thread {thread!r}:\n{stack}")
+        del frames
+        error = CleanupTimeoutError(
+            f"cleanup of provider {self._name!r} did not end within {seconds:g} s; what hangs: "
+            f"{', '.join(what)}; the provider is quarantined until that comes back",
+            guid=self._guid,
+        )
+        error.stack = "\n".join(stacks)
+        error.add_note(error.stack)
+        return error
+
+    def _doing(self) -> str:
+        return self._steps[self._at - 1][0] if 0 < self._at <= len(self._steps) else "the start"
+
+    def outcome(self, interrupt: BaseException | None = None) -> BaseException | None:
+        """Return what is to be raised for the errors, and forget them."""
+        errors, self.errors = self.errors, []
+        if interrupt is not None:
+            errors.append(interrupt)
+        try:
+            return combine(f"cleanup of provider {self._name!r}", errors, self._guid)
+        finally:
+            del errors, interrupt
+
+
+def combine(what: str, errors: list[BaseException], guid: UUID | None) -> BaseException | None:
+    """Make one error of many, losing none.
+
+    One `NspError` is raised as it is. An interrupt comes first, with the rest as its cause.
+    Anything else becomes a `CleanupError` with the code of the first, all of them in ``.errors``
+    and, for tracebacks, as an exception group in its cause.
+    """
+    try:
+        interrupts = [error for error in errors if not isinstance(error, Exception)]
+        rest = [error for error in errors if not interrupts or error is not interrupts[0]]
+        if interrupts:
+            if rest:
+                interrupts[0].__cause__ = combine(what, rest, guid)
+            return interrupts[0]
+        if not rest:
+            return None
+        first = rest[0]
+        if len(rest) == 1 and isinstance(first, NspError):
+            return first
+        code = first.code if isinstance(first, NspError) else ErrorCode.WSASYSCALLFAILURE
+        named = "; ".join(f"{type(error).__name__}: {error}" for error in rest)
+        together = CleanupError(f"{what} met {len(rest)} error(s): {named}", code=code, guid=guid)
+        together.errors = tuple(rest)
+        together.__cause__ = BaseExceptionGroup(what, rest)
+        return together
+    finally:
+        del errors, interrupts, rest
+
+
+def run_all(actions: Iterable[Callable[[], object]]) -> list[BaseException]:
+    """Run every action, past whatever they raise; returns the errors in order."""
+    left = list(actions)
+    errors: list[BaseException] = []
+    at = 0
+    while at < len(left):
+        try:
+            while at < len(left):
+                at += 1
+                left[at - 1]()
+        except BaseException as error:
+            errors.append(error)
+    return errors

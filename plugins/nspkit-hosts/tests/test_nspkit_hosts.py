@@ -1,0 +1,274 @@
+"""What the provider answers, and what it refuses."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+import nspkit
+import nspkit_hosts
+from nspkit.errors import (
+    InvalidArgumentError,
+    NoDataError,
+    NotReadyError,
+    OperationNotSupportedError,
+    ServiceNotFoundError,
+)
+from nspkit_hosts import HostsProvider
+
+Ask = Callable[..., list[nspkit.Service]]
+
+FILE = """\
+127.0.0.1    localhost
+::1          localhost ip6-localhost
+192.0.2.1    alpha.example alpha www
+192.0.2.2    beta.example  www
+192.0.2.3    alpha.example third
+fe80::7%1    link.example
+"""
+
+
+def shown(services: Iterable[nspkit.Service]) -> list[tuple[str, bool, list[str]]]:
+    """Name, whether it is an alias, and addresses of each result."""
+    return [
+        (
+            service.name,
+            bool(service.flags & nspkit.ResultFlags.IS_ALIAS),
+            [str(address.sockaddr[0]) for address in service.addresses],
+        )
+        for service in services
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _file(path: Path) -> None:
+    path.write_text(FILE)
+
+
+def test_a_name_has_the_addresses_of_all_its_lines(ask: Ask) -> None:
+    """The first result is the canonical name, with both families in the file's order."""
+    assert shown(ask("localhost"))[0] == ("localhost", False, ["127.0.0.1", "::1"])
+
+
+def test_an_alias_follows_with_the_addresses_that_it_has_itself(ask: Ask) -> None:
+    """What stands on one line only has the address of that line."""
+    assert shown(ask("localhost"))[1:] == [("ip6-localhost", True, ["::1"])]
+
+
+def test_an_alias_finds_the_canonical_name(ask: Ask) -> None:
+    """Asking for an alias answers with the host, and then with all its aliases of that line."""
+    assert shown(ask("alpha")) == [
+        ("alpha.example", False, ["192.0.2.1"]),
+        ("alpha", True, ["192.0.2.1"]),
+        ("www", True, ["192.0.2.1"]),
+    ]
+
+
+def test_an_alias_of_two_hosts_finds_both(ask: Ask) -> None:
+    """Two canonical names are two hosts."""
+    hosts = [answer for answer in shown(ask("www")) if not answer[1]]
+    assert hosts == [
+        ("alpha.example", False, ["192.0.2.1"]),
+        ("beta.example", False, ["192.0.2.2"]),
+    ]
+
+
+def test_without_the_flag_there_are_no_aliases(ask: Ask) -> None:
+    """RETURN_ALIASES asks for them."""
+    flags = nspkit.LookupFlags.RETURN_NAME | nspkit.LookupFlags.RETURN_ADDR
+    assert shown(ask("localhost", flags=flags)) == [
+        ("localhost", False, ["127.0.0.1", "::1"]),
+    ]
+
+
+@pytest.mark.parametrize("name", ["LOCALHOST", "LocalHost.", "localhost."])
+def test_case_and_a_trailing_dot_do_not_count(ask: Ask, name: str) -> None:
+    """DNS names are compared so (RFC 4343)."""
+    assert ask(name)[0].name == "localhost"
+
+
+def test_only_ascii_letters_have_a_case(path: Path, ask: Ask) -> None:
+    """A resolver compares bytes, so an umlaut in capitals is another letter."""
+    path.write_text("192.0.2.9 bücher.example", encoding="utf-8")
+    assert ask("Bücher.EXAMPLE")[0].name == "bücher.example"
+    with pytest.raises(ServiceNotFoundError):
+        ask("BÜCHER.example")
+
+
+def test_an_address_finds_its_names(ask: Ask) -> None:
+    """The canonical name first, then the others."""
+    assert shown(ask("192.0.2.2")) == [
+        ("beta.example", False, ["192.0.2.2"]),
+        ("www", True, ["192.0.2.2"]),
+    ]
+
+
+def test_an_address_may_be_written_in_another_way(ask: Ask) -> None:
+    """It is the address that is compared, not its text."""
+    assert ask("0:0:0:0:0:0:0:1")[0].name == "localhost"
+
+
+def test_a_scope_is_kept(ask: Ask) -> None:
+    """A link-local address is worth nothing without its interface."""
+    [address] = ask("link.example")[0].addresses
+    assert address == nspkit.Address.inet("fe80::7%1")
+
+
+@pytest.mark.parametrize("name", ["fe80::7", "fe80::7%1"])
+def test_an_address_is_found_without_its_scope_and_with_it(ask: Ask, name: str) -> None:
+    """Who does not know the interface asks for all of them."""
+    assert ask(name)[0].name == "link.example"
+
+
+def test_an_address_of_another_scope_is_not_found(ask: Ask) -> None:
+    """It is another host."""
+    with pytest.raises(ServiceNotFoundError):
+        ask("fe80::7%2")
+
+
+def test_without_a_name_every_host_comes_once(ask: Ask) -> None:
+    """In the order of the file, with all its addresses."""
+    flags = nspkit.LookupFlags.RETURN_NAME | nspkit.LookupFlags.RETURN_ADDR
+    assert shown(ask(flags=flags)) == [
+        ("localhost", False, ["127.0.0.1", "::1"]),
+        ("alpha.example", False, ["192.0.2.1", "192.0.2.3"]),
+        ("beta.example", False, ["192.0.2.2"]),
+        ("link.example", False, ["fe80::7"]),
+    ]
+
+
+def test_a_protocol_narrows_the_families(ask: Ask) -> None:
+    """A pair of family and protocol; the number of the protocol does not matter to a file."""
+    assert shown(ask("localhost", protocols=[(socket.AF_INET6, 6)]))[0][2] == ["::1"]
+    assert shown(ask("localhost", protocols=[(socket.AF_UNSPEC, 0)]))[0][2] == ["127.0.0.1", "::1"]
+
+
+def test_a_known_name_without_such_an_address_has_no_data(ask: Ask) -> None:
+    """It is not the same as an unknown name."""
+    with pytest.raises(NoDataError, match=r"alpha\.example"):
+        ask("alpha.example", protocols=[(socket.AF_INET6, 0)])
+
+
+def test_an_unknown_name_is_not_found(ask: Ask, path: Path) -> None:
+    """The message names the name and the file."""
+    with pytest.raises(ServiceNotFoundError, match="nobody") as caught:
+        ask("nobody")
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "service_class", [nspkit.SVCID_HOSTNAME, nspkit.SVCID_INET_HOSTADDRBYNAME]
+)
+def test_classes_of_hosts_are_served(ask: Ask, service_class: object) -> None:
+    """The result says the class that was asked for."""
+    found = ask("localhost", service_class=service_class)[0]
+    assert (found.name, found.service_class) == ("localhost", service_class)
+
+
+def test_by_name_takes_no_address(ask: Ask) -> None:
+    """SVCID_INET_HOSTADDRBYNAME asks for names only."""
+    with pytest.raises(ServiceNotFoundError):
+        ask("192.0.2.1", service_class=nspkit.SVCID_INET_HOSTADDRBYNAME)
+
+
+def test_by_address_takes_an_address(ask: Ask) -> None:
+    """SVCID_INET_HOSTADDRBYINETSTRING turns an address into names."""
+    found = ask("192.0.2.1", service_class=nspkit.SVCID_INET_HOSTADDRBYINETSTRING)
+    assert found[0].name == "alpha.example"
+
+
+def test_by_address_takes_no_name(ask: Ask) -> None:
+    """The message says what would be right."""
+    with pytest.raises(InvalidArgumentError, match="no numeric address"):
+        ask("localhost", service_class=nspkit.SVCID_INET_HOSTADDRBYINETSTRING)
+
+
+@pytest.mark.parametrize("name", ["localhost", None])
+def test_another_class_is_not_found(ask: Ask, name: str | None) -> None:
+    """A hosts file knows no services."""
+    with pytest.raises(ServiceNotFoundError, match="hosts only"):
+        ask(name, service_class="_http._tcp")
+
+
+def test_there_are_no_containers(ask: Ask) -> None:
+    """The namespace is flat."""
+    with pytest.raises(NoDataError, match="no containers"):
+        ask(flags=nspkit.LookupFlags.CONTAINERS | nspkit.LookupFlags.RETURN_ALL)
+
+
+def test_it_only_reads(host: nspkit.Host) -> None:
+    """Whoever registers gets the answer of a provider that cannot."""
+    with host.startup("hosts") as session:
+        assert not session.supports("nsp_set_service")
+        with pytest.raises(OperationNotSupportedError):
+            session.set_service(nspkit.Service("x"), nspkit.ServiceOperation.REGISTER)
+
+
+def start(settings: dict[str, object]) -> None:
+    """Start the provider with these settings, and stop it again."""
+    catalog = nspkit.Catalog()
+    catalog.install(HostsProvider)
+    with nspkit.Host(catalog=catalog, settings={"hosts": settings}) as host:
+        host.startup("hosts")
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_path_is_a_string_or_a_path(path: Path, kind: type) -> None:
+    """Settings from a file are strings, those of a program are often paths."""
+    start({"path": kind(path)})
+
+
+def test_a_relative_path_is_of_the_folder_at_the_start(
+    path: Path, tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that changes its folder later goes on with the same file."""
+    monkeypatch.chdir(tmp_path)
+    catalog = nspkit.Catalog()
+    catalog.install(HostsProvider)
+    with nspkit.Host(catalog=catalog, settings={"hosts": {"path": path.name}}) as host:
+        host.startup("hosts")
+        monkeypatch.chdir("/")
+        assert next(host.lookup("beta.example", provider="hosts")).name == "beta.example"
+
+
+@pytest.mark.parametrize("path", [None, 5, b"/etc/hosts", "", "a\0b", uuid4()])
+def test_another_path_is_refused(path: object) -> None:
+    """The message names the setting and what is right."""
+    with pytest.raises(InvalidArgumentError, match="setting 'path' of hosts"):
+        start({"path": path})
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    """The message names it and the one there is."""
+    with pytest.raises(InvalidArgumentError, match=r"'file'.*'path'"):
+        start({"file": "/etc/hosts"})
+
+
+def test_a_missing_file_is_known_at_the_start(path: Path) -> None:
+    """Not only when somebody looks something up."""
+    path.unlink()
+    with pytest.raises(NotReadyError, match="No such file"):
+        start({"path": path})
+
+
+def test_what_is_no_file_is_not_opened(path: Path) -> None:
+    """To open a pipe would be to wait for somebody who writes into it."""
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(NotReadyError, match="not a regular file"):
+        start({"path": path})
+
+
+def test_the_default_is_the_platforms_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has its own place for it."""
+    assert nspkit_hosts._default_path() == "/etc/hosts"
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        windows.setenv("SYSTEMROOT", r"D:\Windows")
+        default = nspkit_hosts._default_path()
+    assert default == r"D:\Windows\System32\drivers\etc\hosts"
