@@ -12,7 +12,7 @@ NEEDED = frozenset({"click", "rich"})
 """What the extra `cli` brings."""
 
 
-def main() -> int | None:
+def main() -> int:
     """Run the command line, or say in one line how to get it.
 
     Returns:
@@ -29,8 +29,9 @@ def main() -> int | None:
             file=sys.stderr,
         )
         return 2
-    status: int | None = run()
-    return status
+    except KeyboardInterrupt:
+        return 130
+    return run()
 
 
 if __name__ == "__main__":

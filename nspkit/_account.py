@@ -6,19 +6,22 @@ knows how, and the steps of a stop and their order are written down here.
 
 from __future__ import annotations
 
-from contextvars import Context, copy_context
 from functools import partial
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from nspkit._entry import EntryState
 from nspkit._events import EventKind
-from nspkit._lifetime import INHERITED, QUARANTINED, Generation, Lifetime, Reference, Round
+from nspkit._generation import QUARANTINED, Generation, Reference, Round, carrying
+from nspkit._lifetime import Lifetime
 from nspkit._provider import Provider, declared_hooks
 from nspkit._teardown import Teardown
 from nspkit.errors import NspError, OperationTimeoutError, error_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
     from nspkit._accounts import Accounts
     from nspkit._entry import CatalogEntry
 
@@ -45,29 +48,28 @@ class Account:
     def __repr__(self) -> str:
         return f"<Account of {self.entry.name!r}: {self.lifetime.state}>"
 
+    @property
+    def guid(self) -> UUID | None:
+        """The provider's GUID, or None before it was imported."""
+        known = self.entry.known
+        return None if known is None or known.info is None else known.info.guid
+
     # -- starting ------------------------------------------------------------------------------
 
-    def acquire(self, reference: Reference) -> None:
-        """Take a reference for somebody; see `Lifetime.acquire`."""
-        try:
-            self.lifetime.acquire(reference, self._start)
-        except BaseException as error:
-            # Interrupted after the reference had been counted: nobody else can give it back.
-            if reference.generation is not None:
-                try:
-                    self.release(reference)
-                except NspError as failed:
-                    error.add_note(f"and while stopping the provider again: {failed}")
-            raise
+    def take_back(self, reference: Reference, error: BaseException) -> None:
+        """Give back what was counted before ``error`` interrupted who was to get it."""
+        if reference.generation is not None:
+            try:
+                self.release(reference)
+            except NspError as failed:
+                error.add_note(f"and while stopping the provider again: {failed}")
 
     def ensure_started(self) -> Generation:
         """Return the running generation; the first to come starts it for the host."""
-        reference = Reference()
-        self.lifetime.acquire(reference, self._start, once=True)
-        assert reference.generation is not None
-        return reference.generation
+        return self.lifetime.acquire(Reference(), self, once=True)
 
-    def _start(self, generation: Generation) -> None:
+    def start(self, generation: Generation) -> None:
+        """Load, make and start the provider; what `Lifetime.acquire` calls."""
         try:
             provider_class = self.entry.load()
             info = self.entry.info
@@ -78,7 +80,7 @@ class Account:
                 info,
                 name=self.entry.name,
                 events=self._events,
-                context=self._own_context,
+                carrying=self._own,
                 middleware=self._house.middleware,
             )
             provider.start(generation, self._house.settings_of(self.entry))
@@ -123,17 +125,15 @@ class Account:
 
     def release(self, reference: Reference | None, timeout: float | None = None) -> bool:
         """Give a reference back; True when it was the last. See `Lifetime.release`."""
-        seconds = self._house.budget if timeout is None else timeout
-        return self.lifetime.release(reference, partial(self._stop, seconds))
+        return self.lifetime.release(reference, self, timeout)
 
     def close(self, because: str, timeout: float | None) -> None:
         """Refuse starts and stop what is started, within ``timeout`` seconds."""
-        seconds = self._house.budget if timeout is None else timeout
-        self.lifetime.close(because, partial(self._stop, seconds))
+        self.lifetime.close(because, self, timeout)
 
     def close_at_exit(self, because: str) -> None:
         """The same on this thread, where no thread can be started any more."""
-        self.lifetime.close(because, self._stop_in_line)
+        self.lifetime.close(because, _InLine(self), None)
 
     def _teardown(self, round: Round, deadline: float | None = None) -> Teardown:
         generation = round.generation
@@ -148,7 +148,7 @@ class Account:
                 ("the release of resources", partial(provider.release, deadline)),
                 ("unloading", partial(provider.unload, generation)),
             ],
-            context=self.context(self.lifetime),
+            carrying=self._within,
             finished=partial(self._finished, round),
             hanging=self._hanging,
         )
@@ -163,33 +163,38 @@ class Account:
         pinned += [user.forget(refusal) for user in generation.users]
         return pinned
 
-    def context(self, *more: Lifetime) -> Context:
-        """Return a copy of this thread's context for a worker that goes on inside its calls."""
-        context = copy_context()
-        context.run(INHERITED.set, (*self._house.chain(), *more))
-        return context
+    def carrying(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``function`` for a worker that goes on inside this thread's calls."""
+        return carrying(self._house.chain(), function)
 
-    def _own_context(self) -> Context:
-        """The same for a thread of the provider: it outlives the calls that it was started in."""
-        context = copy_context()
-        context.run(INHERITED.set, (self.lifetime,))
-        return context
+    def _within(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same for the teardown of this provider."""
+        return carrying((*self._house.chain(), self.lifetime), function)
 
-    def _stop(self, seconds: float, round: Round, interrupt: BaseException | None = None) -> None:
+    def _own(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same for a thread of the provider: it outlives the calls it was started in."""
+        return carrying((self.lifetime,), function)
+
+    def stop(
+        self, timeout: float | None, round: Round, interrupt: BaseException | None = None
+    ) -> None:
         """Run the final cleanup on its own thread and wait for it, within the budget.
+
+        ``timeout`` is the budget in seconds, None for the host's.
 
         Raises:
             CleanupTimeoutError: the budget is spent (10060); the provider is quarantined.
             NspError: the one error of the cleanup; CleanupError for several.
             KeyboardInterrupt: it came meanwhile; a second one spends the budget at once.
         """
+        seconds = self._house.budget if timeout is None else timeout
         until = monotonic() + seconds
         lifetime, ident = self.lifetime, round.owner
         interrupts = 0 if interrupt is None else 1
         over = spent = False
         while not (over or spent):
             try:
-                lifetime.waiting[ident] = None
+                lifetime.barred[ident] = None
                 teardown = round.teardown or self._teardown(round)
                 teardown.begin()
                 over = teardown.wait(until)
@@ -199,7 +204,7 @@ class Account:
                 interrupts += 1
                 until = until if interrupts < 2 else 0.0
             finally:
-                lifetime.waiting.pop(ident, None)
+                lifetime.barred.pop(ident, None)
         try:
             if spent:
                 late = teardown.timeout_error(seconds)
@@ -214,7 +219,12 @@ class Account:
             error = late = interrupt = None  # they refer to this frame: no cycle
             del teardown, round
 
-    def _stop_in_line(self, round: Round, interrupt: BaseException | None = None) -> None:
+    def stop_in_line(self, round: Round, interrupt: BaseException | None = None) -> None:
+        """Run the final cleanup on this thread; only waiting is bounded, by the host's budget.
+
+        Raises:
+            NspError: the one error of the cleanup; CleanupError for several.
+        """
         teardown = round.teardown or self._teardown(round, monotonic() + self._house.budget)
         teardown.walk()
         error = teardown.outcome(interrupt)
@@ -238,7 +248,7 @@ class Account:
         By looking again and again: the guard takes no lock, so it cannot ring a bell either.
         """
         errors, pause = self._end_users(generation), 0.0002
-        while self._hanging() or self._workers.busy(self):
+        while self._hanging() or self._workers.busy(self, generation):
             if deadline is not None and monotonic() > deadline:
                 what = ", ".join(sorted(set(self._hanging().values()))) or "a worker"
                 late = f"provider {self.entry.name!r}: {what} did not come back in time"
@@ -266,3 +276,17 @@ class Account:
 
     def _tell(self, kind: str, seconds: float = 0.0, error: BaseException | None = None) -> None:
         self._events.emit(kind, self.lifetime.key, self.entry.name, seconds, error)
+
+
+class _InLine:
+    """Stops an account on the thread that asks."""
+
+    __slots__ = ("_account",)
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def stop(
+        self, _timeout: None, round: Round, interrupt: BaseException | None = None
+    ) -> None:
+        self._account.stop_in_line(round, interrupt)

@@ -9,7 +9,6 @@ from nspkit import _process
 from nspkit._account import Account
 from nspkit._catalog import Catalog
 from nspkit._closing import Closing
-from nspkit._lifetime import INHERITED, Lifetime
 from nspkit._workers import Workers
 from nspkit.errors import InvalidProviderError
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from nspkit._constants import Namespace
     from nspkit._entry import CatalogEntry
     from nspkit._events import Events
+    from nspkit._lifetime import Lifetime
     from nspkit._view import CatalogView, Provider
 
 
@@ -26,12 +26,12 @@ class Accounts:
     """The providers of a host, each with its account once it was asked for."""
 
     __slots__ = (
-        "_by_key",
         "_catalog",
         "_view",
         "_wanted",
         "all",
         "budget",
+        "by_key",
         "closing",
         "events",
         "middleware",
@@ -52,7 +52,7 @@ class Accounts:
         """Take a snapshot of the catalog; with None it is discovered at the first use."""
         self._wanted = None if wanted is None else tuple(wanted)
         self._view: CatalogView | None = None
-        self._by_key: dict[Any, Account] = {}
+        self.by_key: dict[Any, Account] = {}
         self.all: dict[CatalogEntry, Account] = {}
         self.settings = settings
         self.middleware = middleware
@@ -88,13 +88,13 @@ class Accounts:
             NotInitialisedError: the host is closed (WSANOTINITIALISED 10093).
         """
         try:
-            return self._by_key[provider]
+            return self.by_key[provider]
         except (KeyError, TypeError):
             pass
         self.closing.refuse()
         account = self._made(self.view()[provider])
         try:
-            self._by_key[provider] = account
+            self.by_key[provider] = account
         except TypeError:
             raise InvalidProviderError(f"{provider!r} names no provider") from None
         return account
@@ -124,10 +124,11 @@ class Accounts:
 
     def chain(self) -> tuple[Lifetime, ...]:
         """Return the lifetimes, of any host, that this thread is inside."""
-        ident, chain = get_ident(), INHERITED.get()
+        ident = get_ident()
+        chain: list[Lifetime] = []
         for host in list(_process.hosts):
             for account in list(host._accounts.all.values()):
                 lifetime = account.lifetime
-                if ident in lifetime.inside and lifetime not in chain:
-                    chain = (*chain, lifetime)
-        return chain
+                if ident in lifetime.inside or ident in lifetime.barred:
+                    chain.append(lifetime)
+        return tuple(chain)

@@ -26,15 +26,24 @@ class Cancellation:
     a callback given to `on_cancel`.
     """
 
-    __slots__ = ("__weakref__", "_callbacks", "_cancelled", "_deadline", "_waiting", "errors")
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_cancelled",
+        "_deadline",
+        "_left",
+        "_waiting",
+        "errors",
+    )
 
     def __init__(self, deadline: float | None = None) -> None:
         """Make one that nobody has cancelled; ``deadline`` is in `time.monotonic` seconds."""
         self._cancelled = False
         self._deadline = deadline
+        self._left: float | None = None
         self._callbacks: list[tuple[Callable[[], object]]] = []
         self._waiting: list[LockType] = []
-        self.errors: list[Exception] = []
+        self.errors: list[BaseException] = []
         """What callbacks raised, in order."""
 
     def __repr__(self) -> str:
@@ -45,13 +54,15 @@ class Cancellation:
     @property
     def cancelled(self) -> bool:
         """Whether nobody waits any more: cancelled, or the time is over."""
-        return self._cancelled or (self._deadline is not None and monotonic() >= self._deadline)
+        deadline = self._deadline  # once: another thread may take it away
+        return self._cancelled or (deadline is not None and monotonic() >= deadline)
 
     def remaining(self) -> float | None:
         """Return the seconds that remain, 0.0 when there are none, None without a limit."""
         if self._cancelled:
             return 0.0
-        return None if self._deadline is None else max(0.0, self._deadline - monotonic())
+        deadline = self._deadline
+        return None if deadline is None else max(0.0, deadline - monotonic())
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until cancelled, at most ``seconds`` (None: as long as it takes); True if it was.
@@ -92,10 +103,18 @@ class Cancellation:
             bell.release()
         self._call_back()
 
-    def extend(self, seconds: float) -> None:
-        """Move the time limit: what a full buffer waited for its reader does not count."""
-        if self._deadline is not None:
-            self._deadline += seconds
+    def pause(self) -> None:
+        """Stop the clock: that a full buffer waits for its reader is not the provider's time."""
+        self._left = self.remaining()
+        self._deadline = None
+
+    def resume(self) -> None:
+        """Let the clock run again; there is as much time left as when it was stopped."""
+        self._deadline = None if self._left is None else monotonic() + self._left
+
+    def release(self) -> None:
+        """Drop the callbacks: it is over, and what they refer to may go."""
+        self._callbacks = []
 
     def forget(self) -> None:
         """Be cancelled without calling anybody: in a forked child nothing of it is the child's."""
@@ -108,7 +127,7 @@ class Cancellation:
         while (ticket := _take(self._callbacks)) is not None:
             try:
                 ticket[0]()
-            except Exception as error:
+            except (Exception, SystemExit, GeneratorExit) as error:
                 self.errors.append(error)
             except BaseException as error:
                 interrupt = interrupt or error

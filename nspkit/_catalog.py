@@ -219,7 +219,6 @@ class Catalog(CatalogView):
         self._index[entry.name] = entry if entry.name not in self._index else None
         if self._is_whole:
             self._index[guid] = self._index[str(guid)] = entry
-            self._claims[guid] = (entry,)
         self._selections = {}
 
     def _tell(self, change: CatalogChange, entry: CatalogEntry | None) -> None:

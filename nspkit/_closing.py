@@ -8,7 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from nspkit._lifetime import STARTED
+from nspkit._generation import STARTED
 from nspkit._lock import OwnedLock
 from nspkit._teardown import combine, run_all
 from nspkit.errors import CleanupTimeoutError, InProgressError, NotInitialisedError

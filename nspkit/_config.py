@@ -170,9 +170,10 @@ def _upwards(path: Path) -> Iterator[Path]:
 
 
 def _kind(value: object) -> str:
-    return {dict: "a table", list: "an array", str: "a string", bool: "a boolean"}.get(
-        type(value), f"a {type(value).__name__}"
-    )
+    # bool before int, which it is as well.
+    kinds = {dict: "table", list: "array", str: "string", bool: "boolean", int: "integer"}
+    found = next((kinds[kind] for kind in kinds if isinstance(value, kind)), type(value).__name__)
+    return f"{'an' if found[0] in 'aeiou' else 'a'} {found}"
 
 
 _TOKEN = re.compile(
@@ -228,17 +229,13 @@ class _Places:
             self._record()
             self._table = self._key
             return self._in_value
-        self._add(token)
-        return self._in_header
+        return self._in_part(token, self._in_header)
 
     def _in_key(self, token: str) -> Any:
         if token == "=":
             self._record()
             return self._in_value
-        if token == "\n":
-            return self._at_start
-        self._add(token)
-        return self._in_key
+        return self._in_part(token, self._in_key)
 
     def _in_value(self, token: str) -> Any:
         if token == "\n" and self._depth <= 0:
@@ -254,9 +251,14 @@ class _Places:
             self._depth += 1
         return self._in_value
 
-    def _add(self, token: str) -> None:
+    def _in_part(self, token: str, step: Any) -> Any:
+        """Take one part of a key; a line that ends in the middle of one is wrong."""
+        if token == "\n":
+            self._end()
+            return self._at_start
         if token not in "[.":
             self._key += (token.strip("\"'"),)
+        return step
 
     def _record(self) -> None:
         """Note where a key is, and the tables that it makes by being there."""

@@ -136,7 +136,8 @@ class _LastError(threading.local):
     code = 0
 
 
-_last_error = _LastError()
+last_error = _LastError()
+"""Where the last error of each thread is; the host sets ``code`` to 0 before each hook."""
 
 
 def get_last_error() -> int:
@@ -144,7 +145,7 @@ def get_last_error() -> int:
 
     Source: ``WSAGetLastError``.
     """
-    return _last_error.code
+    return last_error.code
 
 
 def set_last_error(code: int) -> None:
@@ -160,7 +161,7 @@ def set_last_error(code: int) -> None:
 
     Source: ``WSASetLastError``.
     """
-    _last_error.code = code if type(code) is int else int(known_code(code))
+    last_error.code = code if type(code) is int else int(known_code(code))
 
 
 def _parsed(guid: object) -> uuid.UUID:
@@ -186,8 +187,6 @@ def _restore(cls: type[NspError], state: dict[str, Any]) -> NspError:
 
 def _portable(error: BaseException) -> BaseException:
     """Return the error, or its text as an error of nspkit where it cannot be pickled."""
-    if isinstance(error, NspError):
-        return error
     import pickle
 
     try:

@@ -8,26 +8,27 @@ from a finaliser, and waits for nobody.
 from __future__ import annotations
 
 from _queue import Empty, SimpleQueue
-from functools import partial
+from _thread import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from nspkit._cancellation import Cancellation
 from nspkit._part import DONE, Part
+from nspkit._results import again
 from nspkit._workers import Job
 from nspkit.errors import (
     CancelledError,
+    InProgressError,
     LookupFailedError,
     NotInitialisedError,
     NspError,
     OperationTimeoutError,
-    ProviderError,
     ServiceNotFoundError,
 )
 
 if TYPE_CHECKING:
     from nspkit._account import Account
-    from nspkit._lifetime import Generation
+    from nspkit._generation import Generation
     from nspkit._model import Query
     from nspkit._workers import Workers
 
@@ -36,28 +37,28 @@ BUFFER = 64
 
 _BATCH = BUFFER // 4
 
+_CLOSED = "the lookup was closed"
+
 LACKING: Any = object()
 """What a stream ends with when its provider lacks the hook."""
 
 
-class Stream:
+class Stream(Job):
     """What one provider yields, from its worker to the reader."""
 
     __slots__ = (
         "_credits",
+        "_directed",
         "_free",
         "_generation",
         "_seconds",
         "_taken",
         "cancellation",
-        "error",
-        "job",
+        "ended",
         "over",
         "part",
-        "paused",
         "results",
         "stopped",
-        "wanting",
     )
 
     def __init__(
@@ -69,70 +70,85 @@ class Stream:
         seconds: float | None,
         results: SimpleQueue[Any] | None,
         generation: Generation | None,
+        directed: bool,
     ) -> None:
-        """Make one; ``results`` is the queue that all streams share, or None for one of its own."""
+        """Make one; ``results`` is the queue that all streams share, or None for one of its own.
+
+        One that is ``directed`` at its provider is neither held back nor passed over.
+        """
+        super().__init__(account, f"{hook} of {query.name!r}")
         self.cancellation = Cancellation(None if seconds is None else monotonic() + seconds)
         self.part = Part(account, query, self.cancellation, hook)
         self.results: SimpleQueue[Any] = SimpleQueue() if results is None else results
-        self.error: NspError | None = None
         self.over = False
+        self.ended = False
         self.stopped = False
-        self.paused = False
-        self.wanting = False
-        self.job = Job(account, f"{hook} of {query.name!r}", self.run)
+        self.call = account.carrying(self.run)
         # However it is cancelled: a worker that waits for its reader must come back.
         self.cancellation.on_cancel(self.stop)
         self._seconds = seconds
         self._generation = generation
+        self._directed = directed
         self._credits: SimpleQueue[int] = SimpleQueue()
         self._free = BUFFER
         self._taken = 0
 
     # -- on the worker -------------------------------------------------------------------------
 
+    @property
+    def generation(self) -> Any:
+        """The round of the provider's life that it is in; None before it has begun."""
+        return self.part.generation
+
     def run(self) -> None:
         """Be the worker's job: never raises, and says at the end that it is over."""
         end: Any = None
         try:
-            end = self._pump()
+            try:
+                end = self._pump()
+            finally:
+                if self.stopped:
+                    self.part.close(CancelledError("the lookup was abandoned by its reader"))
+                self.cancellation.release()
         except NspError as caught:
             end = caught
         except BaseException as caught:
-            end = ProviderError(f"a worker was interrupted: {caught!r}")
-        finally:
-            if self.stopped:
-                self.part.close(self._abandoned())
-            self.results.put((self, end))
-            end = None  # an error refers to this frame: no cycle
+            # Not even an interrupt may end a worker: who reads waits for its last word.
+            end = self.part.translated(caught)
+        self._end(end)
+        end = None  # an error refers to this frame: no cycle
 
     def _pump(self) -> Any:
         """Pass on what the provider yields; `LACKING` if it lacks the hook."""
         part, put = self.part, self.results.put
-        held = None if self._generation is not None else part.account.held_back()
-        if held is not None:
-            raise held
-        if self._generation is None and part.account.lacks(part.hook):
-            return LACKING
+        if self.stopped:
+            return None  # abandoned before it began: nothing is started for nobody
+        if not self._directed:
+            held = part.account.held_back()
+            if held is not None:
+                raise held
+            if part.account.lacks(part.hook):
+                return LACKING
         part.begin(self._generation)
         while not self.stopped and (item := part.step()) is not DONE:
             if not self._free:
-                self._pause()
+                # The time that a full buffer waits for its reader is not the provider's.
+                self.cancellation.pause()
+                self._free += self._credits.get()
+                self.cancellation.resume()
             self._free -= 1
             put((self, item))
         if part.ended is not None:
-            raise part.ended
+            raise part.ending()
         return None
 
-    def _pause(self) -> None:
-        """Wait for the reader; that time is not the provider's."""
-        began = monotonic()
-        self.paused = True
-        self._free += self._credits.get()
-        self.cancellation.extend(monotonic() - began)
-        self.paused = False
+    def _end(self, end: Any) -> None:
+        self.ended = True
+        self.results.put((self, end))
 
-    def _abandoned(self) -> CancelledError:
-        return CancelledError("the lookup was abandoned by its reader")
+    def refuse(self, error: NspError) -> None:
+        """Take note that no thread will ever run it."""
+        self._end(error)
 
     # -- on the reader -------------------------------------------------------------------------
 
@@ -145,34 +161,40 @@ class Stream:
 
     def left(self) -> float | None:
         """Return the seconds that the provider still has, None without a limit or while paused."""
-        return None if self.paused else self.cancellation.remaining()
+        return None if self.ended else self.cancellation.remaining()
 
     def stop(self) -> None:
         """Let the worker end by itself; safe in a finaliser: it takes no lock and waits not."""
         self.stopped = True
         self._credits.put(BUFFER)
 
-    def give_up(self, workers: Workers, because: NspError) -> None:
-        """End it without waiting for the worker; its late results are dropped."""
-        self.part.stop(because)
-        self.stop()
-        workers.abandon(self.job)
-        self.over, self.error = True, because
+    def give_up(self, workers: Workers, because: str) -> None:
+        """End it without waiting for the worker."""
+        try:
+            self.part.stop(CancelledError(because, guid=self.owner.guid))
+        finally:
+            self.stop()
+            workers.abandon(self)
 
-    def timeout_error(self, workers: Workers) -> OperationTimeoutError:
-        """Return the error for a provider that did not end in time."""
-        account = self.part.account
-        name, seconds = account.entry.name, self._seconds
-        what = f"did not answer within {seconds:g} s"
-        if not self.job.started:
-            what += f" because it never got its turn; it is occupied by {workers.occupants(account)}"
-        return OperationTimeoutError(f"provider {name!r} {what}", guid=account.lifetime.key)
+    def expire(self, workers: Workers) -> None:
+        """Give it up because its time is over; what it has found until now still counts."""
+        error = self._timeout_error(workers)
+        self._end(error)
+        self.give_up(workers, error.message)
+
+    def _timeout_error(self, workers: Workers) -> OperationTimeoutError:
+        what = f"did not answer within {self._seconds:g} s"
+        if not self.started:
+            what += f" because it never got its turn; what occupies it: {workers.occupants(self)}"
+        return OperationTimeoutError(
+            f"provider {self.owner.entry.name!r} {what}", guid=self.owner.guid
+        )
 
 
 class Fanout:
     """The state of a lookup over several providers; the `Lookup` is only its face."""
 
-    __slots__ = ("_asked", "_ended", "_results", "_single", "_workers", "over")
+    __slots__ = ("_asked", "_closed", "_failed", "_reader", "_results", "_single", "_workers", "over")
 
     def __init__(self, workers: Workers, *, single: bool, arrival: bool) -> None:
         """Make one that asks nobody yet.
@@ -184,7 +206,10 @@ class Fanout:
         self._single = single
         self._results: SimpleQueue[Any] | None = SimpleQueue() if arrival else None
         self._asked: list[Stream | NspError] = []
-        self._ended: NspError | None = None
+        # Here, not in the stream: an error refers to the frames of the worker and so to the stream.
+        self._failed: dict[Stream, NspError] = {}
+        self._reader: dict[None, int] = {}
+        self._closed = False
         self.over = False
 
     def pass_over(self, error: NspError) -> None:
@@ -202,14 +227,19 @@ class Fanout:
     ) -> None:
         """Ask one more provider, from now on, for at most ``seconds``."""
         stream = Stream(
-            account, query, hook, seconds=seconds, results=self._results, generation=generation
+            account,
+            query,
+            hook,
+            seconds=seconds,
+            results=self._results,
+            generation=generation,
+            directed=self._single,
         )
         self._asked.append(stream)
-        stream.job.run = partial(account.context().run, stream.run)
         try:
-            self._workers.submit(stream.job)
+            self._workers.submit(stream)
         except NspError as error:
-            stream.over, stream.error = True, error
+            stream.refuse(error)
 
     def next(self) -> Any:
         """Return the next result, or `DONE`.
@@ -217,38 +247,50 @@ class Fanout:
         Raises:
             NspError: as the lookup does.
         """
-        while self._ended is not None or not self.over:
+        ident, reader = get_ident(), self._reader
+        if reader.get(None) == ident or reader.setdefault(None, ident) != ident:
+            raise InProgressError(
+                "this lookup is being asked for its next result already, by another thread or "
+                "further up the stack of this one; make a lookup for each"
+            )
+        try:
+            return self._next()
+        finally:
+            reader.pop(None)
+
+    def _next(self) -> Any:
+        while self._closed or not self.over:
             if self._workers.gone is not None:
                 raise NotInitialisedError(f"this lookup {self._workers.gone}")
-            if self._ended is not None:
-                raise self._ended
+            if self._closed:
+                raise CancelledError(_CLOSED)
             active = [one for one in self._asked if isinstance(one, Stream) and not one.over]
             if not active:
                 self._finish()
                 break
-            item = self._receive(active if self._results is not None else active[:1])
+            item = self._receive(active)
             if item is not None:
                 return item
         return DONE
 
     def _receive(self, streams: list[Stream]) -> Any:
-        """Wait for what the first of these streams has; None for anything but a result."""
+        """Wait for what comes next; None for anything but a result."""
         limits = [left for stream in streams if (left := stream.left()) is not None]
         try:
+            # In catalog order each has a queue of its own, and the first is read to its end.
             stream, item = streams[0].results.get(timeout=min(limits) if limits else None)
         except Empty:
             for late in streams:
                 left = late.left()
                 if left is not None and left <= 0.0:
-                    late.give_up(self._workers, late.timeout_error(self._workers))
+                    late.expire(self._workers)
             return None
         if stream is None or stream.over:
             return None  # woken by close(), or a late result of one that was given up
-        if item is LACKING:
-            stream.over = stream.wanting = True
-            return None
-        if item is None or isinstance(item, NspError):
-            stream.over, stream.error = True, item
+        if item is None or item is LACKING or isinstance(item, NspError):
+            stream.over = True
+            if item is not None:
+                self._failed[stream] = item
             return None
         stream.taken()
         return item
@@ -256,16 +298,15 @@ class Fanout:
     def _finish(self) -> None:
         """Raise if nobody could answer: the only error itself, or all of them together."""
         self.over = True
-        streams = [one for one in self._asked if isinstance(one, Stream)]
-        if any(stream.error is None and not stream.wanting for stream in streams):
+        if any(isinstance(one, Stream) and one not in self._failed for one in self._asked):
             return
-        failed = [one.error if isinstance(one, Stream) else one for one in self._asked]
-        failed = [error for error in failed if error is not None]
+        failed = [self._failed[one] if isinstance(one, Stream) else one for one in self._asked]
+        failed = [error for error in failed if error is not LACKING]
         if not failed:
             raise ServiceNotFoundError("no provider that is installed can look anything up")
         last = failed[-1]
         if self._single:
-            raise last
+            raise again(last) from (last.__cause__ or last)
         named = "; ".join(str(error) for error in failed)
         together = LookupFailedError(f"no provider could answer: {named}", code=last.code)
         together.errors = tuple(failed)
@@ -279,7 +320,8 @@ class Fanout:
             if isinstance(one, NspError):
                 found.append(one)
             else:
-                found.extend([one.error] if one.error is not None else [])
+                failed = self._failed.get(one, LACKING)
+                found.extend([] if failed is LACKING else [failed])
                 found.extend(one.part.errors)
         return tuple(found)
 
@@ -287,13 +329,13 @@ class Fanout:
         """End it, from any thread; who waits in `next` gets CancelledError (10111)."""
         if self.over or self._workers.gone is not None:
             return
-        self._ended = because = CancelledError("the lookup was closed")
-        streams = [one for one in self._asked if isinstance(one, Stream)]
-        for stream in reversed(streams):
+        self._closed = True
+        streams = [one for one in reversed(self._asked) if isinstance(one, Stream)]
+        for stream in streams:
+            stream.results.put((None, None))  # the reader first: what is cancelled may take long
+        for stream in streams:
             if not stream.over:
-                stream.give_up(self._workers, because)
-                stream.error = None  # closing is no failure of a provider
-            stream.results.put((None, None))
+                stream.give_up(self._workers, _CLOSED)
         self.over = True
 
     def abandon(self) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nspkit._account import Account
     from nspkit._catalog import Catalog
     from nspkit._entry import CatalogEntry
-    from nspkit._lifetime import Generation
+    from nspkit._generation import Generation
     from nspkit._model import Version
 
     ProviderKey = UUID | str | ProviderInfo
@@ -81,6 +81,7 @@ class Host:
             budget=budget or 0.0,
             events=self.events,
         )
+        self._known = self._accounts.by_key
         self._closing = self._accounts.closing
         _process.hosts.add(self)
 
@@ -113,11 +114,18 @@ class Host:
             NotInitialisedError: the host is closed (WSANOTINITIALISED 10093).
             NspError: what else its ``nsp_startup`` raised.
         """
-        account = self._account(provider)
+        if self._later or _process.orphans:
+            self._settle_later()
+        try:
+            account = self._known[provider]
+        except (KeyError, TypeError):
+            account = self._accounts.of(provider)
         session = Session(self, account)
-        account.acquire(session)
-        assert session.generation is not None
-        session._table = session.generation.table
+        try:
+            session._table = account.lifetime.acquire(session, account).table
+        except BaseException as error:
+            account.take_back(session, error)
+            raise
         return session
 
     def cleanup(self, provider: ProviderKey, *, timeout: float | None = None) -> bool:
@@ -248,12 +256,14 @@ class Host:
         if not accounts:
             raise ServiceNotFoundError("there is no provider to ask; install or enable one")
         fanout = Fanout(self._accounts.workers, single=False, arrival=order == "arrival")
+        # First the face, then the questions: interrupted between two, it ends what was begun.
+        lookup = Lookup(fanout, self._later, self)
         for account in accounts:
             if account.lifetime.reentered():
                 fanout.pass_over(account.lifetime.reentry("a lookup"))
             else:
                 fanout.ask(account, query, LOOKUP, seconds=seconds)
-        return Lookup(fanout, self._later, self)
+        return lookup
 
     def _lookup_at(
         self,

@@ -13,106 +13,37 @@ from __future__ import annotations
 
 import threading
 from _thread import get_ident
-from contextvars import ContextVar
 from itertools import count as counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
+from nspkit._generation import (
+    CLOSED,
+    QUARANTINED,
+    STARTED,
+    STARTING,
+    STOPPED,
+    STOPPING,
+    Generation,
+    Reference,
+    Round,
+)
 from nspkit.errors import InProgressError, NotInitialisedError, NotReadyError, NspError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-T = TypeVar("T")
-
-INHERITED: ContextVar[tuple[Lifetime, ...]] = ContextVar("nspkit_inherited", default=())
-"""The lifetimes that the call which started this worker or thread was inside."""
-
-STOPPED, STARTING, STARTED = "stopped", "starting", "started"
-STOPPING, QUARANTINED, CLOSED = "stopping", "quarantined", "closed"
 
 _starts = counter(1)
 
 
-class Generation:
-    """One round of a lifetime, from a startup to its cleanup.
-
-    ``open`` is what the guard looks at: false before the startup came back and from the moment
-    the final cleanup began. ``users`` are what was opened and has to be ended then, oldest first:
-    lookups, watches, registrations. ``payload`` is the started provider; the layer above puts it
-    there as the last act of a start and takes it away as the last act of a stop. ``table`` is its
-    routine table, which stays and refuses.
-    """
-
-    __slots__ = ("__weakref__", "lifetime", "number", "open", "payload", "started_at", "table", "users")
-
-    def __init__(self, lifetime: Lifetime, number: int) -> None:
-        self.lifetime = lifetime
-        self.number = number
-        self.open = False
-        self.started_at = 0
-        self.users: dict[Any, None] = {}
-        self.payload: Any = None
-        self.table: Any = None
-
-    def run(self, what: str, function: Callable[..., T], *args: Any) -> T:
-        """Call ``function`` under the guard; ``what`` names the call where it hangs.
-
-        Raises:
-            NotInitialisedError: the generation is over, or ends (WSANOTINITIALISED 10093).
-        """
-        inside, ident = self.lifetime.inside, get_ident()
-        outer = ident in inside
-        try:
-            # No lock: this thread's entry first, the look at the state after. The final cleanup
-            # does it the other way round, so one of the two sees the other. An entry is not a
-            # number: it cannot be lost or counted twice, wherever an interrupt strikes.
-            inside[ident] = what
-            if not self.open:
-                raise self.refusal()
-            return function(*args)
-        finally:
-            if not outer:
-                inside.pop(ident, None)
-
-    def refusal(self) -> NotInitialisedError:
-        """Return the error for work that comes before the start or after the end."""
-        lifetime = self.lifetime
-        ending = lifetime.generation is self and lifetime.state is STOPPING
-        why = "is stopping" if ending else "was stopped since; start it again"
-        return NotInitialisedError(
-            f"provider {lifetime.name!r} {lifetime.closed_because or why}", guid=lifetime.key
-        )
-
-
-class Reference:
-    """One reference: `Lifetime.acquire` fills it, `Lifetime.release` empties it."""
-
-    __slots__ = ("generation",)
-
-    def __init__(self) -> None:
-        self.generation: Generation | None = None
-
-
-class Round:
-    """A start or a stop in progress, run by the thread ``owner``; others wait for ``over``."""
-
-    __slots__ = ("error", "generation", "over", "owner", "teardown", "waiting")
-
-    def __init__(self, generation: Generation) -> None:
-        self.generation = generation
-        self.over = threading.Event()
-        self.owner = get_ident()
-        self.error: NspError | None = None
-        self.waiting: list[Reference] = []
-        self.teardown: Any = None
-
-
 class Lifetime:
-    """The account of one provider: its state, its references, and who is inside."""
+    """The account of one provider: its state, its references, and who is inside.
+
+    ``inside`` says by thread which hook it is in: the final cleanup waits for those. ``barred`` are
+    threads that a call from inside would come back on: they wait here for a start or a stop, or
+    work for somebody who is inside.
+    """
 
     __slots__ = (
         "_lock",
         "_round",
+        "barred",
         "closed_because",
         "count",
         "generation",
@@ -120,7 +51,6 @@ class Lifetime:
         "key",
         "name",
         "state",
-        "waiting",
     )
 
     def __init__(self, name: str, key: Any) -> None:
@@ -132,7 +62,7 @@ class Lifetime:
         self.closed_because: str | None = None
         self.generation = Generation(self, 0)
         self.inside: dict[int, str] = {}
-        self.waiting: dict[int, None] = {}
+        self.barred: dict[int, None] = {}
         self._round: Round | None = None
         # Reentrant only because such a lock knows its owner: who comes twice is refused.
         self._lock = threading.RLock()
@@ -142,9 +72,8 @@ class Lifetime:
         ident = get_ident()
         return (
             ident in self.inside
-            or ident in self.waiting
+            or ident in self.barred
             or self._lock._is_owned()  # type: ignore[attr-defined]
-            or self in INHERITED.get()
         )
 
     def refuse_reentry(self, what: str) -> None:
@@ -162,21 +91,32 @@ class Lifetime:
 
     # -- taking a reference --------------------------------------------------------------------
 
-    def acquire(
-        self, reference: Reference, start: Callable[[Generation], None], *, once: bool = False
-    ) -> None:
+    def acquire(self, reference: Reference, starter: Any, *, once: bool = False) -> Generation:
         """Take a reference, starting the provider if nobody holds one.
 
-        ``start`` runs with no lock held, on this thread; when it raises it has left nothing
-        behind. Who comes meanwhile waits and shares the outcome. With ``once`` a reference is
-        counted only by the one who starts: so the host starts a provider for itself.
+        ``starter.start(generation)`` runs with no lock held, on this thread; when it raises it has
+        left nothing behind. Who comes meanwhile waits and shares the outcome. With ``once`` a
+        reference is counted only by the one who starts: so the host starts a provider for itself.
 
         Raises:
             InProgressError: called from inside the provider (WSAEINPROGRESS 10036).
             NotReadyError: the provider is quarantined (WSASYSNOTREADY 10091).
             NotInitialisedError: the host is closed (WSANOTINITIALISED 10093).
-            NspError: what ``start`` raised; for those who waited, a new error each.
+            NspError: what the start raised; for those who waited, a new error each.
         """
+        ident = get_ident()
+        if ident in self.inside or ident in self.barred:
+            raise self.reentry("startup")
+        # What is called most. A signal handler that strikes while this thread holds the lock may
+        # come this far too: nothing is called in here, so it finds all as it should be.
+        with self._lock:
+            if self.state is STARTED and self.closed_because is None:
+                self.count += 0 if once else 1
+                generation = reference.generation = self.generation
+                return generation
+        return self._acquire_at_length(reference, starter, once)
+
+    def _acquire_at_length(self, reference: Reference, starter: Any, once: bool) -> Generation:
         self.refuse_reentry("startup")
         round = None
         try:
@@ -185,9 +125,15 @@ class Lifetime:
                     round, mine = self._enter(reference, once)
                 if mine:
                     assert round is not None
-                    self._start(round, reference, start)
+                    self._start(round, reference, starter)
                 elif round is not None:
                     self._share(round, reference)
+            return reference.generation
+        except BaseException:
+            started = self._round
+            if started is not None and self.state is STARTING and started.owner == get_ident():
+                self._settle(started, reference)  # interrupted before it was under way
+            raise
         finally:
             del round  # an error of the start refers to this frame: no cycle
 
@@ -216,10 +162,8 @@ class Lifetime:
         self.state = STARTING
         return self._round, True
 
-    def _start(
-        self, round: Round, reference: Reference, start: Callable[[Generation], None]
-    ) -> None:
-        """Run ``start`` once and account for it, whatever interrupts: others wait for that."""
+    def _start(self, round: Round, reference: Reference, starter: Any) -> None:
+        """Run the start once and account for it, whatever interrupts: others wait for that."""
         generation, ident = round.generation, get_ident()
         error: BaseException | None = None
         tried = False
@@ -229,7 +173,7 @@ class Lifetime:
                     if not tried:
                         tried = True
                         self.inside[ident] = "nsp_startup"
-                        start(generation)
+                        starter.start(generation)
                     elif generation.payload is not None and self.closed_because is not None:
                         # The host was closed meanwhile: what started is stopped right here.
                         raise generation.payload.undo(generation)
@@ -248,22 +192,24 @@ class Lifetime:
         """Leave the state STARTING, to whichever side; the only place that does."""
         generation = round.generation
         with self._lock:
-            if generation.payload is not None and self.closed_because is not None:
-                return
             if self._round is round:
-                self._round = None
-                if generation.payload is None:
-                    self.state = STOPPED if self.closed_because is None else CLOSED
-                else:
-                    # Who waited gets the reference here and now: otherwise a quick user could
-                    # stop the provider again before they have woken up.
-                    for other in (reference, *round.waiting):
-                        other.generation = generation
-                        self.count += 1
-                    generation.started_at = next(_starts)
+                failed, closed = generation.payload is None, self.closed_because is not None
+                if closed and not failed:
+                    return
+                # Who waited gets the reference here and now: otherwise a quick user could stop
+                # the provider again before they have woken up.
+                granted = [] if failed else [reference, *round.waiting]
+                for other in granted:
+                    other.generation = generation
+                held = len(granted)
+                generation.started_at = next(_starts)
+                # Nothing is called from here on: it happens as one, or, interrupted, once more.
+                if not failed:
                     self.generation = generation
-                    self.state = STARTED
                     generation.open = True
+                self.count = held
+                self.state = (CLOSED if closed else STOPPED) if failed else STARTED
+                self._round = None
         round.over.set()
 
     def _share(self, round: Round, reference: Reference) -> None:
@@ -284,46 +230,68 @@ class Lifetime:
         """Wait for ``event``; who comes on this thread meanwhile (a signal) is refused."""
         ident = get_ident()
         try:
-            self.waiting[ident] = None
+            self.barred[ident] = None
             return event.wait(seconds)
         finally:
-            self.waiting.pop(ident, None)
+            self.barred.pop(ident, None)
 
     # -- giving a reference back ---------------------------------------------------------------
 
-    def release(self, reference: Reference | None, stop: Callable[..., None]) -> bool:
+    def release(self, reference: Reference | None, stopper: Any, timeout: float | None) -> bool:
         """Give one reference back, that one or whichever; True when it was the last.
 
-        For the last, ``stop(round)`` runs with no lock held. It ends the round with `stopped` or
-        `quarantine`; when it is interrupted before, it is called once more, with the interrupt.
+        For the last, ``stopper.stop(timeout, round)`` runs with no lock held. It ends the round
+        with `stopped` or `quarantine`; interrupted before, it is called again, with the interrupt.
 
         Raises:
             InProgressError: called from inside the provider (WSAEINPROGRESS 10036).
             NotInitialisedError: there is no reference (WSANOTINITIALISED 10093).
-            NspError: what ``stop`` raised.
+            NspError: what the stop raised.
         """
+        ident = get_ident()
+        if ident in self.inside or ident in self.barred:
+            raise self.reentry("cleanup")
+        with self._lock:  # as in `acquire`, nothing is called in here
+            if self.state is STARTED and self.count > 1:
+                if reference is not None:
+                    generation, reference.generation = reference.generation, None
+                    if generation is not self.generation:
+                        return False
+                self.count -= 1
+                return False
         self.refuse_reentry("cleanup")
         try:
             with self._lock:
-                if reference is not None:
-                    generation, reference.generation = reference.generation, None
-                    if generation is not self.generation or self.state is not STARTED:
-                        return False
-                elif self.state is not STARTED:
-                    why = self.closed_because or (
-                        "is not started: there is no reference to give back; match each startup "
-                        "with one cleanup"
-                    )
-                    raise NotInitialisedError(f"provider {self.name!r} {why}", guid=self.key)
-                if self.count > 1:
-                    self.count -= 1
-                    return False
-                round = self._stopping()
-            stop(round)
+                round = self._give_back(reference)
+            if round is None:
+                return False
+            stopper.stop(timeout, round)
         except BaseException as caught:
-            self._stop_after_all(stop, caught)
+            self._stop_after_all(stopper, timeout, caught)
             raise
         return True
+
+    def _give_back(self, reference: Reference | None) -> Round | None:
+        """Give a reference back, under the lock; the round of the stop if it was the last."""
+        round = Round(self.generation)
+        # Looked at after the last call in here: a signal handler may have taken a reference.
+        if reference is not None:
+            generation, reference.generation = reference.generation, None
+            if generation is not self.generation or self.state is not STARTED:
+                return None
+        elif self.state is not STARTED:
+            raise self._surplus()
+        if self.count > 1:
+            self.count -= 1
+            return None
+        return self._stopping(round)
+
+    def _surplus(self) -> NotInitialisedError:
+        why = self.closed_because or (
+            "is not started: there is no reference to give back; match each startup with one "
+            "cleanup"
+        )
+        return NotInitialisedError(f"provider {self.name!r} {why}", guid=self.key)
 
     def refuse_starts(self, because: str) -> None:
         """Refuse all starts from now on; one that is under way is undone by its own thread."""
@@ -337,36 +305,37 @@ class Lifetime:
         round = self._round
         return round is None or self.state is QUARANTINED or self.wait(round.over, seconds)
 
-    def close(self, because: str, stop: Callable[..., None]) -> None:
+    def close(self, because: str, stopper: Any, timeout: float | None) -> None:
         """Refuse all starts and, if the provider is started, stop it, whoever holds it.
 
         Raises:
-            NspError: what ``stop`` raised.
+            NspError: what ``stopper.stop(timeout, round)`` raised.
         """
         self.refuse_starts(because)
         try:
             with self._lock:
                 if self.state is not STARTED:
                     return
-                round = self._stopping()
-            stop(round)
+                round = self._stopping(Round(self.generation))
+            stopper.stop(timeout, round)
         except BaseException as caught:
-            self._stop_after_all(stop, caught)
+            self._stop_after_all(stopper, timeout, caught)
             raise
 
-    def _stopping(self) -> Round:
-        round = Round(self.generation)
+    def _stopping(self, round: Round) -> Round:
         self._round = round
         self.count = 0
         self.state = STOPPING
         self.generation.open = False
         return round
 
-    def _stop_after_all(self, stop: Callable[..., None], caught: BaseException) -> None:
+    def _stop_after_all(
+        self, stopper: Any, timeout: float | None, caught: BaseException
+    ) -> None:
         """Run a stop that was decided on and then interrupted before it was under way."""
         round = self._round
         if round is not None and round.owner == get_ident() and not round.over.is_set():
-            stop(round, caught)
+            stopper.stop(timeout, round, caught)
 
     def stopped(self, round: Round) -> None:
         """End a round of stopping; also of one that was quarantined."""
@@ -397,5 +366,5 @@ class Lifetime:
         self.generation.open = False
         round, self._round = self._round, None
         self.inside.clear()
-        self.waiting.clear()
+        self.barred.clear()
         return round

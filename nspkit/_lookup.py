@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nspkit._cancellation import Cancellation
 from nspkit._part import DONE, Part
+from nspkit._results import again
 from nspkit.errors import CancelledError, InProgressError, NspError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from nspkit._account import Account
-    from nspkit._lifetime import Generation
+    from nspkit._generation import Generation
     from nspkit._model import Query, Service
 
 
@@ -39,12 +40,14 @@ class Direct:
 
     def next(self) -> Any:
         """Return the next result, or `DONE`; raises what the provider raised."""
+        part = self._part
         try:
-            item = self._part.step()
+            item = part.step()
         except NspError as error:
-            if self._part.ended is None:
-                self._error = error
+            # Misuse, two threads at once for instance, is no end: the iterator is still there.
+            if part.over:
                 self.over = True
+                self._error = again(error) if part.ended is None else None
             raise
         if item is DONE:
             self.over = True

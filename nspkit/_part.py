@@ -7,26 +7,27 @@ needed for that, and none is held while the provider works.
 
 from __future__ import annotations
 
-from _thread import get_ident
 from typing import TYPE_CHECKING, Any
 
 from nspkit._constants import LookupFlags, ResultFlags
-from nspkit._lifetime import Reference
 from nspkit._model import Service
 from nspkit._results import shown, translated
-from nspkit.errors import CancelledError, InProgressError, NspError, ProviderError
+from nspkit.errors import (
+    CancelledError,
+    InProgressError,
+    NotInitialisedError,
+    NspError,
+    ProviderError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nspkit._account import Account
     from nspkit._cancellation import Cancellation
-    from nspkit._lifetime import Generation
+    from nspkit._generation import Generation
     from nspkit._model import Query
 
-# Plain integers: an operation on flags costs more than all the rest of a step.
-_IS_ALIAS = ResultFlags.IS_ALIAS.value
-_RETURN_ALIASES = LookupFlags.RETURN_ALIASES.value
 _RETURN_ALL = LookupFlags.RETURN_ALL.value
 
 DONE: Any = object()
@@ -38,9 +39,11 @@ class Part:
 
     __slots__ = (
         "_began",
-        "_flags",
+        "_guid",
         "_holder",
         "_iterator",
+        "_namespace",
+        "_plain",
         "account",
         "cancellation",
         "ended",
@@ -62,9 +65,13 @@ class Part:
         self.ended: NspError | None = None
         self.errors: list[NspError] = []
         self._began = False
-        self._flags = query.flags.value
+        self._guid = account.lifetime.key
+        self._namespace: Any = None
+        # Whether a result is taken as it is: an operation on flags costs more than all the rest.
+        whole = query.flags._value_ & _RETURN_ALL == _RETURN_ALL
+        self._plain = whole and query.version is None
         self._iterator: Iterator[Any] | None = None
-        self._holder: dict[None, int] = {}
+        self._holder: dict[None, object] = {}
 
     def begin(self, generation: Generation | None = None) -> None:
         """Call the hook, in ``generation`` or in a running one, which is started if need be.
@@ -74,6 +81,8 @@ class Part:
         """
         while True:
             running = generation or self.account.ensure_started()
+            if self.ended is not None:
+                raise self.ending()  # a start may take long, and nobody wait any more
             self.generation = running
             try:
                 running.run(self.hook, self._open, running)
@@ -81,20 +90,23 @@ class Part:
             except NspError:
                 # Refused by the guard, because the provider was stopped between the two lines:
                 # the next generation is meant. Unless this lookup belongs to a session.
-                if self._began or generation is not None or self.ended is not None:
+                if self._began or generation is not None:
                     raise
+            self.generation = None  # it waits outside, and the stop need not wait for it
 
     def _open(self, generation: Generation) -> None:
         self._began = True
         generation.users[self] = None
         try:
-            self._iterator = getattr(generation.table, self.hook)(self.query, self.cancellation)
+            provider = generation.payload
+            self._namespace, self._guid = provider.info.namespace, provider.info.guid
+            self._iterator = provider.begin(self.hook, self.query, self.cancellation)
         except BaseException:
             generation.users.pop(self, None)
             raise
         if self.ended is not None:
             self._close_iterator()
-            raise self.ended
+            raise self.ending()
 
     def step(self) -> Any:
         """Return the next item, checked and stamped, or `DONE`.
@@ -104,78 +116,89 @@ class Part:
             CancelledError: it was ended meanwhile (WSA_E_CANCELLED 10111).
         """
         if self.ended is not None:
-            raise self.ended
+            raise self.ending()
         if self._iterator is None:
             return DONE
         assert self.generation is not None
-        return self.generation.run(self.hook, self._step)
+        try:
+            return self.generation.run(self.hook, self._step)
+        except NotInitialisedError:
+            if self._iterator is not None and not self.generation.open:
+                # Refused by the guard: what stops the provider ends this part in a moment.
+                self.stop()
+                raise self.ending() from None
+            raise
 
     def _step(self) -> Any:
-        ident, holder = get_ident(), self._holder
-        if holder.get(None) == ident:
-            raise InProgressError(
-                f"this lookup was asked for its next result from inside provider {self._name!r}"
-            )
+        token, holder = object(), self._holder
         over = True
         try:
-            if holder.setdefault(None, ident) != ident:
+            if holder.setdefault(None, token) is not token:
                 over = False
                 raise InProgressError(
-                    "another thread waits for the next result of this lookup; an iterator is for "
-                    "one thread at a time, make a lookup for each"
+                    f"provider {self._name!r} is still asked for the last result of this lookup, "
+                    "by another thread or by itself; an iterator is for one thread at a time"
                 )
             item = self._next()
             over = item is DONE
             return item
         finally:
-            if holder.get(None) == ident:
-                holder.pop(None)
+            if holder.get(None) is token:
+                del holder[None]
             # The other order would leave a gap: who ends the part marks it first, then looks.
-            if self.ended is not None or over:
+            if over or self.ended is not None:
                 self._close_iterator()
 
     def _next(self) -> Any:
         """Take items until one is wanted."""
-        while self.ended is None and self._iterator is not None:
-            try:
-                item = next(self._iterator)
-            except StopIteration:
-                break
-            except NspError:
-                raise
-            except (Exception, SystemExit, GeneratorExit) as error:
-                if self.ended is not None:
-                    break  # it was interrupted on purpose: that is how it came back
-                raise self._translated(error) from error
-            wanted = self._checked(item)
-            if wanted is not None:
-                return wanted
+        try:
+            if self.ended is None and self._iterator is not None:
+                for item in self._iterator:
+                    if self.ended is not None:
+                        break
+                    if type(item) is Service and self._plain:
+                        return item._stamped(self._namespace, self._guid)
+                    wanted = self._checked(item)
+                    if wanted is not None:
+                        return wanted
+        except (Exception, SystemExit, GeneratorExit) as error:
+            # One that was ended meanwhile was interrupted on purpose: so it came back.
+            if self.ended is None:
+                if isinstance(error, NspError):
+                    raise
+                raise self.translated(error) from error
         if self.ended is not None:
-            raise self.ended
+            raise self.ending()
         return DONE
 
     def _checked(self, item: Any) -> Any:
         """Check one result, stamp it, narrow it to the flags; None where it is not wanted."""
-        if type(item) is not Service and not isinstance(item, Service):
+        if type(item) is not Service:  # isinstance() would ask the item, which may say anything
             raise ProviderError(
                 f"provider {self._name!r}: {self.hook} yielded {shown(item)}; it must yield "
                 "Service objects",
                 guid=self._guid,
             )
-        if item.flags._value_ & _IS_ALIAS and not self._flags & _RETURN_ALIASES:
+        query = self.query
+        if item.flags & ResultFlags.IS_ALIAS and not query.flags & LookupFlags.RETURN_ALIASES:
             return None
-        version = self.query.version
-        if version is not None and item.version is not None:
-            if not version.matches(item.version):
+        if query.version is not None and item.version is not None:
+            if not query.version.matches(item.version):
                 return None
-        stamped = item._stamped(self.account.entry.info.namespace, self._guid)
-        whole = self._flags & _RETURN_ALL == _RETURN_ALL
-        return stamped if whole else stamped._narrowed(self.query.flags)
+        return item._stamped(self._namespace, self._guid)._narrowed(query.flags)
+
+    def ending(self) -> NspError:
+        """Return a new error that says why it was ended; one object must not be raised twice."""
+        ended = self.ended
+        assert ended is not None
+        return type(ended)(ended.message, code=ended.code, guid=ended.guid)
 
     def end(self, because: NspError | None = None) -> list[NspError]:
         """End it, from any thread; returns what went wrong in the closing of the iterator."""
-        self.stop(because)
-        self._close_iterator()
+        try:
+            self.stop(because)
+        finally:
+            self._close_iterator()
         return self.errors
 
     def stop(self, because: NspError | None = None) -> None:
@@ -184,17 +207,22 @@ class Part:
             self.ended = because or CancelledError(
                 f"provider {self._name!r} was stopped while this lookup was open", guid=self._guid
             )
-        self.cancellation.cancel()
+        try:
+            self.cancellation.cancel()
+        finally:
+            self._collect()
 
     def close(self, because: NspError) -> None:
         """End it as its user: under the guard, or by the final cleanup if that has begun."""
-        self.stop(because)
-        generation = self.generation
-        if generation is not None and self._iterator is not None:
-            try:
-                generation.run(f"the close of {self.hook}", self._close_iterator)
-            except NspError:
-                pass  # the provider is stopping, and whoever stops it ends this part
+        try:
+            self.stop(because)
+        finally:
+            generation = self.generation
+            if generation is not None and self._iterator is not None:
+                try:
+                    generation.run(f"the close of {self.hook}", self._close_iterator)
+                except NspError:
+                    pass  # the provider is stopping, and whoever stops it ends this part
 
     def forget(self, because: NspError) -> object:
         """Void it in a forked child, calling nothing; returns what must not be dropped there."""
@@ -205,12 +233,12 @@ class Part:
 
     def _close_iterator(self) -> None:
         """Close the iterator, once, if nobody is inside."""
-        ident, holder = get_ident(), self._holder
-        if self._iterator is None or holder.get(None) == ident:
+        if self._iterator is None:
             return
+        token, holder = object(), self._holder
         try:
-            if holder.setdefault(None, ident) != ident:
-                return  # that thread closes it on its way out
+            if holder.setdefault(None, token) is not token:
+                return  # whoever is inside closes it on the way out
             iterator, self._iterator = self._iterator, None
             close = getattr(iterator, "close", None)
             if close is not None:
@@ -218,24 +246,35 @@ class Part:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self.errors.append(self._translated(error))
+            self.errors.append(self.translated(error))
         finally:
-            if holder.get(None) == ident:
-                holder.pop(None)
-            if self.generation is not None:
-                self.generation.users.pop(self, None)
-            while self.cancellation.errors:
-                self.errors.append(self._translated(self.cancellation.errors.pop(0)))
+            if holder.get(None) is token:
+                del holder[None]
+                if self.generation is not None:
+                    self.generation.users.pop(self, None)
+                self.cancellation.release()
+            self._collect()
+
+    def _collect(self) -> None:
+        """Take over what callbacks raised."""
+        failed = self.cancellation.errors
+        while failed:
+            try:
+                self.errors.append(self.translated(failed.pop(0)))
+            except IndexError:
+                return  # another thread was quicker
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing to step or to close: not begun, or over."""
+        return self._iterator is None
 
     @property
     def _name(self) -> str:
         return str(self.account.entry.name)
 
-    @property
-    def _guid(self) -> Any:
-        return self.account.lifetime.key
-
-    def _translated(self, error: BaseException) -> NspError:
+    def translated(self, error: BaseException) -> NspError:
+        """Return the error for what the provider raised, with that as its cause."""
         translation = translated(self._name, self._guid, self.hook, error)
         if translation is not error:
             translation.__cause__ = error

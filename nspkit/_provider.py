@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from nspkit._error import last_error
 from nspkit._events import EventKind
 from nspkit._resources import Release, Resources
-from nspkit._results import SILENT, Checks, fitted, told, translated, with_cleared_error
+from nspkit._results import BEGUN, SILENT, Checks, fitted, told, translated
 from nspkit.errors import (
     InvalidProcedureTableError,
     NspError,
@@ -26,11 +27,10 @@ from nspkit.errors import (
 from nspkit.hookspecs import C_SPEAKING, HOOKS, PROJECT, ProviderHooks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from contextvars import Context
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from nspkit._events import Events
-    from nspkit._lifetime import Generation
+    from nspkit._generation import Generation
     from nspkit._model import ProviderInfo
 
     Routine = Callable[..., Any]
@@ -55,7 +55,7 @@ class RoutineTable:
 class Provider:
     """An instance of a provider's class, from its startup to its end."""
 
-    __slots__ = ("_checks", "_events", "_instance", "_manager", "_resources", "hooks", "info", "name", "table")
+    __slots__ = ("_begins", "_checks", "_events", "_instance", "_manager", "_resources", "hooks", "info", "name", "table")
 
     def __init__(
         self,
@@ -64,12 +64,12 @@ class Provider:
         *,
         name: str,
         events: Events,
-        context: Callable[[], Context],
+        carrying: Callable[[Callable[..., Any]], Callable[..., Any]],
         middleware: Sequence[object] = (),
     ) -> None:
         """Make the instance and check its hooks; nothing is called yet.
 
-        ``context`` makes the context that the provider's own threads run in.
+        ``carrying`` prepares a function for a thread of the provider's own.
 
         Raises:
             ProviderLoadError: the class could not be called (WSAEPROVIDERFAILEDINIT 10106).
@@ -80,7 +80,7 @@ class Provider:
         self.table = RoutineTable()
         self._events = events
         self._checks = Checks(name, info.guid)
-        self._resources = Resources(f"provider {name!r}", context)
+        self._resources = Resources(f"provider {name!r}", carrying)
         try:
             self._instance: Any = provider_class()
         except (Exception, SystemExit) as error:
@@ -102,6 +102,7 @@ class Provider:
                 guid=info.guid,
             ) from error
         self.hooks = frozenset(hook for hook in HOOKS if self._implementation(hook) is not None)
+        self._begins = {hook: self._method(hook) for hook in BEGUN if hook in self.hooks}
 
     # -- the walk through a generation ---------------------------------------------------------
 
@@ -182,6 +183,7 @@ class Provider:
         if generation.payload is self:
             generation.payload = None
         manager, self._manager, self._instance = self._manager, None, None
+        self._begins = {}
         if manager is not None:
             for plugin in manager.get_plugins():
                 manager.unregister(plugin)
@@ -211,13 +213,14 @@ class Provider:
                 return caller(**dict(zip(names, args, strict=True)))
         else:
             method = fitted(implementation.function, implementation.argnames, HOOKS[hook])
-        return with_cleared_error(method) if hook in C_SPEAKING else method
+        return method
 
     def _run(self, hook: str, *args: Any) -> None:
         """Call ``nsp_startup`` or ``nsp_cleanup``, outside of the guard."""
         if hook not in self.hooks:
             raise self._unsupported(hook)
         try:
+            last_error.code = 0
             result = self._method(hook)(self.info.guid, *args)
         except KeyboardInterrupt:
             raise
@@ -235,13 +238,29 @@ class Provider:
             f"provider {self.name!r} does not support {hook}; it has {known}", guid=self.info.guid
         )
 
+    def begin(self, hook: str, *args: Any) -> Iterator[Any]:
+        """Call a hook that returns an iterable; the caller is under the guard already.
+
+        Raises:
+            NspError: what the hook raised, translated.
+        """
+        if hook not in self.hooks:
+            raise self._unsupported(hook)
+        try:
+            iterator: Iterator[Any] = self._begins[hook](self.info.guid, *args)
+            return self._checks.iterator(hook, iterator)
+        except NspError:
+            raise
+        except (Exception, SystemExit, GeneratorExit) as error:
+            raise translated(self.name, self.info.guid, hook, error) from error
+
     def _guarded(self, hook: str, generation: Generation) -> Routine:
         """Return the routine of a hook: `Generation.run`, written out here for speed."""
         if hook not in self.hooks:
             return _raising(lambda: self._unsupported(hook))
         name, guid, inside = self.name, self.info.guid, generation.lifetime.inside
         method, check = self._method(hook), self._checks.of(hook)
-        silent = hook in SILENT
+        silent, speaks_c = hook in SILENT, hook in C_SPEAKING
 
         def routine(*args: Any) -> Any:
             ident = get_ident()
@@ -250,6 +269,8 @@ class Provider:
                 inside[ident] = hook
                 if not generation.open:
                     raise generation.refusal()
+                if speaks_c:
+                    last_error.code = 0
                 result = method(guid, *args)
                 return None if result is None and silent else check(result)
             except NspError:

@@ -25,36 +25,16 @@ from nspkit._value import (
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, Self
+
+_EMPTY = ""
+_NONE: tuple[Any, ...] = ()
+_NO_CLASS = (None, None)
+_ALL = LookupFlags.RETURN_ALL
 
 
-@final
-class Query(Value):
-    r"""What is asked for: the restrictions that a result has to meet.
-
-    Args:
-        name: The name of the service, host or whatever the namespace names; ``None`` for any.
-        service_class: The class, a GUID or a DNS-SD type such as ``"_http._tcp"``.
-        namespace: Ask the providers of this namespace; ``Namespace.ALL`` for every one.
-        provider: Ask this provider only: its GUID or its short name.
-        context: Where a hierarchical search starts: ``""`` for the default, ``"\"`` for the top.
-        version: The version asked for; an integer means exactly this one.
-        protocols: Pairs (family, protocol number): addresses for one of them only.
-        query_string: Further conditions in a language of the provider's.
-        flags: What to do, and which members of a result to return.
-        blob: Private data for the provider.
-
-    Attributes:
-        service_class: The class id as a UUID, that of the DNS-SD type where one was given.
-        service_type: The DNS-SD type, in lower case, if one was given; ``None`` otherwise.
-        version: A ``Version``, or ``None``.
-        provider: A UUID, a short name, or ``None``.
-
-    Raises:
-        InvalidArgumentError: A field is not acceptable (WSAEINVAL 10022).
-
-    Source: ``WSAQUERYSET`` in ``winsock2.h``; ``NSPLookupServiceBegin``.
-    """
+class _QueryDraft:
+    """A query while its fields are being filled in; see the draft of a service."""
 
     __slots__ = (
         "blob",
@@ -82,34 +62,75 @@ class Query(Value):
     flags: LookupFlags
     blob: bytes | None
 
-    def __init__(
-        self,
+
+@final
+class Query(Value, _QueryDraft):
+    r"""What is asked for: the restrictions that a result has to meet.
+
+    Args:
+        name: The name of the service, host or whatever the namespace names; ``None`` for any,
+            not ``""``.
+        service_class: The class, a GUID or a DNS-SD type such as ``"_http._tcp"``.
+        namespace: Ask the providers of this namespace; ``Namespace.ALL`` for every one.
+        provider: Ask this provider only: its GUID or its short name.
+        context: Where a hierarchical search starts: ``""`` for the default, ``"\"`` for the top.
+        version: The version asked for; an integer means exactly this one.
+        protocols: Pairs (family, protocol number): addresses for one of them only.
+        query_string: Further conditions in a language of the provider's.
+        flags: What to do, and which members of a result to return.
+        blob: Private data for the provider.
+
+    Attributes:
+        service_class: The class id as a UUID, that of the DNS-SD type where one was given.
+        service_type: The DNS-SD type, in lower case, if one was given; ``None`` otherwise.
+        version: A ``Version``, or ``None``.
+        provider: A UUID, a short name, or ``None``.
+
+    Raises:
+        InvalidArgumentError: A field is not acceptable (WSAEINVAL 10022).
+
+    Source: ``WSAQUERYSET`` in ``winsock2.h``; ``NSPLookupServiceBegin``.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
         name: str | None = None,
         *,
         service_class: uuid.UUID | str | None = None,
         namespace: Namespace | int = Namespace.ALL,
         provider: uuid.UUID | str | None = None,
-        context: str = "",
+        context: str = _EMPTY,
         version: Version | int | None = None,
-        protocols: Iterable[tuple[int, int]] = (),
-        query_string: str = "",
-        flags: LookupFlags | int = LookupFlags.RETURN_ALL,
+        protocols: Iterable[tuple[int, int]] = _NONE,
+        query_string: str = _EMPTY,
+        flags: LookupFlags | int = _ALL,
         blob: bytes | None = None,
-    ) -> None:
-        class_id, service_type = service_class_in("Query.service_class", service_class)
-        self._fill(
-            name=name if name is None else filled("Query.name", name),
-            service_class=class_id,
-            service_type=service_type,
-            namespace=namespace_in("Query.namespace", namespace),
-            provider=_asked_provider(provider),
-            context=text("Query.context", context),
-            version=_asked_version(version),
-            protocols=_protocols(protocols),
-            query_string=text("Query.query_string", query_string),
-            flags=flags_in("Query.flags", flags, LookupFlags),
-            blob=blob_in("Query.blob", blob),
+    ) -> Self:
+        new: Any = _QueryDraft()
+        new.name = name if name is None else filled("Query.name", name)
+        # Most fields are left out; a default is recognised by identity and not checked.
+        new.service_class, new.service_type = (
+            _NO_CLASS
+            if service_class is None
+            else service_class_in("Query.service_class", service_class)
         )
+        new.namespace = (
+            namespace if namespace is Namespace.ALL else namespace_in("Query.namespace", namespace)
+        )
+        new.provider = provider if provider is None else _asked_provider(provider)
+        new.context = context if context is _EMPTY else text("Query.context", context)
+        new.version = version if version is None else _asked_version(version)
+        new.protocols = protocols if protocols is _NONE else _protocols(protocols)
+        new.query_string = (
+            query_string if query_string is _EMPTY else text("Query.query_string", query_string)
+        )
+        new.flags = flags if flags is _ALL else flags_in("Query.flags", flags, LookupFlags)
+        new.blob = blob if blob is None else blob_in("Query.blob", blob)
+        new.__class__ = cls
+        made: Self = new
+        return made
 
     def _arguments(self) -> dict[str, Any]:
         return with_type(super()._arguments(), self.service_type)

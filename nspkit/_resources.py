@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from contextvars import copy_context
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +18,6 @@ from nspkit.errors import InProgressError, InvalidArgumentError, NotInitialisedE
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from contextvars import Context
     from types import TracebackType
 
     from typing_extensions import Self
@@ -38,17 +38,19 @@ class Resources:
     methods may be called from any thread.
     """
 
-    __slots__ = ("__weakref__", "_context", "_exits", "_lock", "_released", "_where")
+    __slots__ = ("__weakref__", "_carrying", "_exits", "_lock", "_released", "_where")
 
     def __init__(
-        self, where: str = "resources", context: Callable[[], Context] = copy_context
+        self,
+        where: str = "resources",
+        carrying: Callable[[Callable[..., object]], Callable[..., object]] | None = None,
     ) -> None:
         """Make an empty stack.
 
-        ``where`` names it in messages; ``context`` makes what its threads run in.
+        ``where`` names it in messages; ``carrying`` prepares a function for a thread of its own.
         """
         self._where = where
-        self._context = context
+        self._carrying = carrying or _in_a_copy_of_the_context
         self._exits: list[tuple[str, Exit]] = []
         self._released = False
         # Reentrant, so that a signal handler that adds a resource is refused instead of stuck.
@@ -129,7 +131,7 @@ class Resources:
         stop = threading.Event()
         label = name or _name_of(target)
         thread = threading.Thread(
-            target=self._context().run, args=(target, stop, *args), name=label, daemon=True
+            target=self._carrying(target), args=(stop, *args), name=label, daemon=True
         )
         thread.start()
         self._add(f"thread {label}", _ThreadExit(thread, stop))
@@ -141,7 +143,7 @@ class Resources:
         Raises:
             NotInitialisedError: the release began (WSANOTINITIALISED 10093).
         """
-        moved = Resources(self._where, self._context)
+        moved = Resources(self._where, self._carrying)
         with self._locked():
             if self._released:
                 raise self._refusal("pop_all()")
@@ -278,6 +280,10 @@ class _ThreadExit:
         self._thread.join(max(0.0, self.deadline - monotonic()))
         if self._thread.is_alive():
             raise TimeoutError(f"thread {self._thread.name!r} did not end in time")
+
+
+def _in_a_copy_of_the_context(function: Callable[..., object]) -> Callable[..., object]:
+    return partial(copy_context().run, function)
 
 
 def _name_of(function: object) -> str:

@@ -34,7 +34,7 @@ def told(error: BaseException) -> str:
     """Say an error in a message: its class and its text."""
     try:
         text = str(error)
-    except Exception as broken:
+    except (Exception, SystemExit, GeneratorExit) as broken:
         # A foreign exception may fail at anything; its class is still worth to be told.
         text = f"(no text: {type(broken).__name__})"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -56,6 +56,19 @@ def translated(name: str, guid: UUID, hook: str, error: BaseException) -> NspErr
     return kind_of_error(message, guid=guid)
 
 
+def again(error: NspError) -> NspError:
+    """Return a new error for one that is kept.
+
+    To raise the kept one itself would tie it to the frames that it passes, which refer to whoever
+    keeps it; and two threads may come for it.
+    """
+    from copy import copy
+
+    new = copy(error)
+    new.__cause__ = error.__cause__
+    return new
+
+
 class Checks:
     """The checks of one provider's results; a check is looked up by the hook's name."""
 
@@ -67,7 +80,7 @@ class Checks:
 
     def of(self, hook: str) -> Callable[[Any], Any]:
         """Return the check of a hook; it is not called for None where that is right."""
-        check = getattr(self, f"_{_CHECKED_BY[hook]}")
+        check = getattr(self, _CHECKED_BY[hook])
 
         def checked(result: Any) -> Any:
             return check(hook, result)
@@ -90,7 +103,8 @@ class Checks:
             guid=self._guid,
         )
 
-    def _iterator(self, hook: str, result: Any) -> Iterator[Any]:
+    def iterator(self, hook: str, result: Any) -> Iterator[Any]:
+        """Return the iterator of what a hook returned, if it is an iterable of results."""
         if isinstance(result, (str, bytes, dict)) or not hasattr(type(result), "__iter__"):
             raise self._wrong(hook, result, "an iterable, best as a generator")
         return iter(result)
@@ -113,26 +127,29 @@ class Checks:
 
 
 _CHECKED_BY = {
-    "nsp_startup": "nothing",
-    "nsp_cleanup": "nothing",
+    "nsp_startup": "_nothing",
+    "nsp_cleanup": "_nothing",
     "nsp_lookup_service": "iterator",
-    "nsp_set_service": "nothing",
-    "nsp_install_service_class": "nothing",
-    "nsp_remove_service_class": "nothing",
-    "nsp_get_service_class_info": "service_class",
+    "nsp_set_service": "_nothing",
+    "nsp_install_service_class": "_nothing",
+    "nsp_remove_service_class": "_nothing",
+    "nsp_get_service_class_info": "_service_class",
     "nsp_notify_change": "iterator",
-    "nsp_ioctl": "output",
+    "nsp_ioctl": "_output",
 }
 
-SILENT = frozenset(hook for hook, by in _CHECKED_BY.items() if by in ("nothing", "output"))
+SILENT = frozenset(hook for hook, by in _CHECKED_BY.items() if by in ("_nothing", "_output"))
 """The hooks that may return None."""
+
+BEGUN = tuple(hook for hook, by in _CHECKED_BY.items() if by == "iterator")
+"""The hooks that return an iterable: calling them begins what is stepped later."""
 
 
 def shown(value: object) -> str:
     """Show a foreign value in a message: its class, and its repr if that is short and works."""
     try:
         text = repr(value)
-    except Exception:
+    except (Exception, SystemExit, GeneratorExit):
         text = ""
     kind = type(value).__name__
     return kind if not text or len(text) > 80 else f"{text} ({kind})"
@@ -158,12 +175,3 @@ def fitted(
 
     return picked
 
-
-def with_cleared_error(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Have the thread's last error cleared first: a code left there is then the hook's own."""
-
-    def cleared(*args: Any) -> Any:
-        set_last_error(0)
-        return function(*args)
-
-    return cleared

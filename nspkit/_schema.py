@@ -112,9 +112,10 @@ class Version(Value):
     comparison: Comparison
 
     def __init__(self, number: int, comparison: Comparison = Comparison.EQUAL) -> None:
-        if type(comparison) is not Comparison:
-            comparison = Comparison(integer("Version.comparison", comparison, 0, 1))
-        self._fill(number=integer("Version.number", number), comparison=comparison)
+        self._fill(
+            number=integer("Version.number", number),
+            comparison=Comparison(integer("Version.comparison", comparison, 0, 1)),
+        )
 
     def matches(self, number: int) -> bool:
         """Say whether a service of this version is one that is asked for."""
@@ -128,9 +129,10 @@ class ProviderInfo(Value):
     """What a provider says about itself, as its class attribute ``info``.
 
     Args:
-        guid: The provider's GUID: a literal, the same on every machine and in every release.
+        guid: The provider's GUID: a literal, the same on every machine and in every release;
+            not the nil GUID.
         name: The short name, as for entry points: ASCII letters, digits, ``-``, ``_``, ``.``.
-        namespace: The namespace that it serves.
+        namespace: The namespace that it serves; not ``ALL``.
         version: The version of the provider, such as ``"1.2"``.
         stores_service_classes: It keeps the schemas of all service classes for the host.
         spi_version: The version of the provider contract that it was written for.
@@ -194,7 +196,7 @@ def dns_sd_type(where: str, value: object) -> str:
     Longer service names than the 15 characters of RFC 6335, and underscores in them, are in
     use, and accepted.
     """
-    if isinstance(value, str):
+    if isinstance(value, str) and value.isascii():
         labels = value.lower().split(".")
         name, protocol = labels[-2:] if len(labels) in (2, 4) else ("", "")
         if (

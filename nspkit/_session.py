@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nspkit._constants import LookupFlags, Namespace, ServiceOperation
-from nspkit._lifetime import Reference
+from nspkit._generation import Reference
 from nspkit._model import ProviderInfo, Query, Service, ServiceClass, Version, as_guid
 from nspkit.errors import InProgressError, InvalidArgumentError, NotInitialisedError
 from nspkit.hookspecs import HOOKS
@@ -50,7 +50,7 @@ class Session(Reference):
         self.generation = None
         self._host = host
         self._account = account
-        self._table: Any = _CLOSED
+        self._table: Any
 
     def __repr__(self) -> str:
         state = "open" if self.generation is not None and self.generation.open else "closed"
@@ -130,16 +130,11 @@ class Session(Reference):
             ServiceNotFoundError: deregistering or deleting what is not there (10108).
             NspError: what the provider raised, translated.
         """
-        if not isinstance(service, Service):
+        if type(service) is not Service:
             raise InvalidArgumentError(f"service is {service!r}; give a nspkit.Service")
-        try:
-            known = ServiceOperation(operation)
-        except ValueError:
-            raise InvalidArgumentError(
-                f"operation is {operation!r}; give a nspkit.ServiceOperation: REGISTER (0), "
-                "DEREGISTER (1) or DELETE (2)"
-            ) from None
-        self._table.nsp_set_service(service, known, bool(multiple))
+        if type(operation) is not ServiceOperation:
+            operation = _operation(operation)
+        self._table.nsp_set_service(service, operation, True if multiple else False)
 
     def install_service_class(self, service_class: ServiceClass) -> None:
         """Store the schema of a service class (NSPInstallServiceClass).
@@ -209,7 +204,8 @@ class Session(Reference):
             return
         self._table = _CLOSED
         try:
-            self._account.release(self, timeout)
+            account = self._account
+            account.lifetime.release(self, account, timeout)
         except InProgressError:
             if self.generation is None:
                 raise  # the cleanup itself has met it
@@ -225,6 +221,17 @@ class Session(Reference):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _operation(operation: object) -> ServiceOperation:
+    """Accept the number of an operation, or say which there are."""
+    try:
+        return ServiceOperation(operation)
+    except ValueError:
+        raise InvalidArgumentError(
+            f"operation is {operation!r}; give a nspkit.ServiceOperation: REGISTER (0), "
+            "DEREGISTER (1) or DELETE (2)"
+        ) from None
 
 
 def _request(code: object, data: object) -> tuple[int, bytes]:

@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 MIDDLEWARE = "nspkit.middleware"
 """The entry-point group of middleware."""
 
+# In seconds, 31 years: beyond what Python's own waits take, a number is an error to them.
+_LONGEST = 1e9
+
 
 def seconds_in(name: str, value: object, *, optional: bool = False) -> float | None:
     """Return a number of seconds, or say why it is none (WSAEINVAL 10022)."""
     if value is None and optional:
         return None
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
-        return float(value)  # a NaN compares false
+        return float(min(value, _LONGEST))  # a NaN compares false
     right = "a number of seconds, 0 or more" + (", or None for no limit" if optional else "")
     raise InvalidArgumentError(f"{name} is {value!r}; give {right}")
 

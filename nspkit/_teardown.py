@@ -15,7 +15,6 @@ from nspkit.errors import CleanupError, CleanupTimeoutError, ErrorCode, NspError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from contextvars import Context
     from uuid import UUID
 
     Step = tuple[str, Callable[[], Iterable[BaseException] | None]]
@@ -31,7 +30,7 @@ class Teardown:
 
     __slots__ = (
         "_at",
-        "_context",
+        "_carried",
         "_finished",
         "_guid",
         "_hanging",
@@ -49,14 +48,14 @@ class Teardown:
         guid: UUID,
         steps: list[Step],
         *,
-        context: Context,
+        carrying: Callable[[Callable[[], None]], Callable[[], None]],
         finished: Callable[[], None],
         hanging: Callable[[], dict[int, str]],
     ) -> None:
         self._name = name
         self._guid = guid
         self._steps = steps
-        self._context = context
+        self._carried = carrying(self._walk)
         self._finished: Callable[[], None] | None = finished
         self._hanging = hanging
         self._at = 0
@@ -84,7 +83,7 @@ class Teardown:
 
     def walk(self) -> None:
         """Walk all steps, past whatever they raise; goes on where it was interrupted."""
-        self._context.run(self._walk)
+        self._carried()
 
     def _walk(self) -> None:
         self._ident = threading.get_ident()
@@ -97,7 +96,7 @@ class Teardown:
                 if self._finished is not None:
                     self._finished()
                 # What has ended refers to the provider no more, and to nothing that refers back.
-                self._finished, self._steps = None, []
+                self._finished, self._carried, self._steps = None, _nothing, []
                 self.over.set()
             except BaseException as error:
                 self.errors.append(error)
@@ -192,3 +191,7 @@ def run_all(actions: Iterable[Callable[[], object]]) -> list[BaseException]:
         except BaseException as error:
             errors.append(error)
     return errors
+
+
+def _nothing() -> None:
+    """What is left to walk when all is done."""

@@ -171,7 +171,7 @@ def guid_in(value: str) -> uuid.UUID | None:
     """Return the GUID that a string is, or ``None`` if it is something else."""
     bare = value[1:-1] if value[:1] == "{" and value[-1:] == "}" else value
     if len(bare) != 36:
-        return None
+        return None  # which most names are, and an exception is dear
     try:
         found = uuid.UUID(bare)
     except ValueError:
@@ -226,10 +226,8 @@ def blob_in(where: str, value: object) -> bytes | None:
     raise refuse(where, value, "give bytes, or None")
 
 
-def seconds_in(where: str, value: object) -> float | None:
-    """Return a time in seconds that is finite and not negative, or ``None``."""
-    if value is None:
-        return None
+def seconds_in(where: str, value: object) -> float:
+    """Return a time in seconds that is finite and not negative."""
     if isinstance(value, int | float) and type(value) is not bool and 0 <= value < math.inf:
         return value
     raise refuse(where, value, "give seconds as a number that is finite and not below 0, or None")

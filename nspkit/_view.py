@@ -165,7 +165,7 @@ class CatalogView:
         # None stands for a short name that two have.
         index: dict[Any, CatalogEntry | None] = {}
         for entry in arranged:
-            if self._is_reachable(entry) and not entry.has_broken_metadata:
+            if self._is_reachable(entry):
                 index[entry.name] = entry if entry.name not in index else None
         self._entries = arranged
         self._disabled = tuple(entry for entry in arranged if not entry.enabled)

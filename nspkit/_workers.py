@@ -16,7 +16,7 @@ from nspkit._lock import OwnedLock
 from nspkit.errors import ErrorCode, NspError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 THREADS = 64
 """How many threads work at the same time for one host, abandoned ones apart."""
@@ -28,16 +28,27 @@ PLACES = 32
 class Job:
     """One call of one provider: waits for a place, waits for a thread, runs, is done."""
 
-    __slots__ = ("abandoned", "owner", "run", "since", "started", "what")
+    __slots__ = ("abandoned", "call", "owner", "since", "started", "what")
 
-    def __init__(self, owner: Any, what: str, run: Callable[[], None]) -> None:
-        """Make one; ``owner`` is whose places it takes, ``what`` names it, ``run`` never raises."""
+    def __init__(self, owner: Any, what: str) -> None:
+        """Make one; ``owner`` is whose places it takes, ``what`` names it.
+
+        ``call`` is what a thread calls, and never raises; it is set before the job is submitted.
+        """
         self.owner = owner
         self.what = what
-        self.run = run
+        self.call: Callable[[], None]
         self.since = monotonic()
         self.started = False
         self.abandoned = False
+
+    @property
+    def generation(self) -> Any:
+        """The round of its provider's life that it is in, whose end waits for it; None for none."""
+        return None
+
+    def refuse(self, error: NspError) -> None:
+        """Take note that it will never run."""
 
 
 class Workers:
@@ -64,52 +75,53 @@ class Workers:
         self._working = 0
 
     def submit(self, job: Job) -> None:
-        """Run a job as soon as its provider has a place and there is a thread.
-
-        Raises:
-            NspError: the system has no thread to give (WSAENOBUFS 10055).
-        """
+        """Run a job as soon as its provider has a place and there is a thread, or refuse it."""
         with self._lock:
             taken = self._places.setdefault(job.owner, [])
             if len(taken) >= PLACES:
                 self._waiting.setdefault(job.owner, deque()).append(job)
-                return
-            self._place(job, taken)
-        refusal = self._hire()
-        if refusal is not None:
-            with self._lock:
-                self._take_back(job)
-            raise refusal
+            else:
+                self._place(job, taken)
+        self._hire()
 
     def _place(self, job: Job, taken: list[Job]) -> None:
         taken.append(job)
         self._queue.append(job)
 
-    def _hire(self) -> NspError | None:
-        """Start a thread if there is work for one more; an error if nobody is there to do it."""
+    def _hire(self) -> None:
+        """Start a thread if there is work for one more."""
         with self._lock:
             if not self._queue or self._working >= THREADS:
-                return None
+                return
             self._working += 1
         name = f"{self._name}-worker"
         try:
             threading.Thread(target=self._work, name=name, daemon=True).start()
         except RuntimeError as error:
-            with self._lock:
-                self._working -= 1
-                if self._working:
-                    return None  # those who are there do this work too
-            return NspError(
-                f"no thread to be had for a lookup ({error}); let others end first, or raise the "
-                "limit of threads",
-                code=ErrorCode.WSAENOBUFS,
+            self._refuse(str(error))
+
+    def _refuse(self, why: str) -> None:
+        """Take note that a thread could not be had: refuse the work if nobody else does it."""
+        refused: list[Job] = []
+        with self._lock:
+            self._working -= 1
+            while self._queue and not self._working:
+                job = self._queue.popleft()
+                refused.append(job)
+                self._free(job)  # which may let another one into the queue
+        for job in refused:
+            job.refuse(
+                NspError(
+                    f"no thread to be had for {job.what} ({why}); let others end first, or raise "
+                    "the limit of threads",
+                    code=ErrorCode.WSAENOBUFS,
+                )
             )
-        return None
 
     def _work(self) -> None:
         job: Job | None = None
         while (job := self._next(job)) is not None:
-            job.run()
+            job.call()
 
     def _next(self, done: Job | None) -> Job | None:
         """Free the place of the job just done and take one; None, and the thread is to leave.
@@ -120,13 +132,15 @@ class Workers:
         with self._lock:
             if done is not None:
                 self._free(done)
-            given_up = done is not None and done.abandoned
-            if self._queue and not given_up:
+                if done.abandoned:
+                    # Another thread was to be hired in its stead. Where there was no work then,
+                    # or no thread to be had, nobody else may be there for what waits now.
+                    self._working += 1
+            if self._queue and self._working <= THREADS:
                 job = self._queue.popleft()
                 job.started = True
                 return job
-            if not given_up:  # else another thread was hired in its stead
-                self._working -= 1
+            self._working -= 1
             self._leaving = [thread for thread in self._leaving if thread.is_alive()]
             self._leaving.append(threading.current_thread())
             return None
@@ -138,20 +152,19 @@ class Workers:
         waiting = self._waiting.get(job.owner)
         if waiting:
             self._place(waiting.popleft(), taken)
+            if not waiting:
+                del self._waiting[job.owner]
         elif not taken:
             del self._places[job.owner]
-        if waiting is not None and not waiting:
-            del self._waiting[job.owner]
 
     def abandon(self, job: Job) -> None:
         """Stop caring for a job: it is taken back, or its thread replaced if it runs."""
         with self._lock:
-            if job.started:
-                if not job.abandoned and job in self._places.get(job.owner, ()):
-                    job.abandoned = True
-                    self._working -= 1
-            else:
+            if not job.started:
                 self._take_back(job)
+            elif not job.abandoned and job in self._places.get(job.owner, ()):
+                job.abandoned = True
+                self._working -= 1
         self._hire()
 
     def _take_back(self, job: Job) -> None:
@@ -164,19 +177,18 @@ class Workers:
             if not waiting:
                 del self._waiting[job.owner]
 
-    def occupants(self, owner: Any) -> str:
-        """Say what takes the places of a provider, the oldest first."""
+    def occupants(self, job: Job) -> str:
+        """Say what a job waits for: those in its provider's places, or at all the threads."""
         with self._lock:
-            jobs = list(self._places.get(owner, ()))
-        now = monotonic()
-        first = ", ".join(f"{job.what} for {now - job.since:.1f} s" for job in jobs[:3])
-        more = f" and {len(jobs) - 3} more" if len(jobs) > 3 else ""
-        return f"{len(jobs)} call(s): {first}{more}" if jobs else "nothing"
+            placed = job in self._queue
+            taken = [job.owner] if not placed else list(self._places)
+            jobs = [one for owner in taken for one in self._places.get(owner, ()) if one.started]
+        return _told(jobs)
 
-    def busy(self, owner: Any) -> bool:
-        """Whether a job of this provider is still placed: running, or about to."""
+    def busy(self, owner: Any, generation: Any) -> bool:
+        """Whether a job of this provider is in this round of its life, or on its way out."""
         with self._lock:
-            return owner in self._places
+            return any(job.generation is generation for job in self._places.get(owner, ()))
 
     def join_leaving(self, until: float) -> None:
         """Wait, at most until ``until``, for the threads that have no job any more."""
@@ -184,3 +196,10 @@ class Workers:
             leaving, self._leaving = self._leaving, []
         for thread in leaving:
             thread.join(max(0.0, until - monotonic()))
+
+
+def _told(jobs: Iterable[Job]) -> str:
+    now = monotonic()
+    told = [f"{job.what} for {now - job.since:.1f} s" for job in jobs]
+    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+    return f"{len(told)} call(s): {', '.join(told[:3])}{more}" if told else "nothing"

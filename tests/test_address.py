@@ -144,7 +144,7 @@ def test_what_is_not_numeric_is_refused(host: str) -> None:
         Address.inet(host)
 
 
-@pytest.mark.parametrize("scope", ["", "nosuchinterface0", "x" * 500, "1.5", "²"])
+@pytest.mark.parametrize("scope", ["", "nosuchinterface0", "x" * 500, "1.5", "²", "\u0663"])
 def test_an_unknown_interface_is_refused(scope: str) -> None:
     """And named, but not at any length."""
     with pytest.raises(InvalidArgumentError, match="this machine has no interface") as caught:
@@ -156,6 +156,12 @@ def test_a_scope_number_that_is_too_great_is_refused() -> None:
     """It has 32 bits."""
     with pytest.raises(InvalidArgumentError, match=r"Address\.scope_id is 4294967296"):
         Address.inet("fe80::1%4294967296")
+
+
+def test_a_scope_number_of_any_length_is_refused() -> None:
+    """Python itself refuses to read one of 5000 digits, in words of its own."""
+    with pytest.raises(InvalidArgumentError, match="this machine has no interface"):
+        Address.inet(f"fe80::1%{'9' * 5000}")
 
 
 def test_a_scope_for_version_4_is_refused() -> None:
@@ -210,6 +216,26 @@ def test_a_wrong_part_is_named(arguments: tuple[object, ...], field: str) -> Non
     """Each part is checked, and the message says which one is wrong."""
     with pytest.raises(InvalidArgumentError, match=rf"^Address\.{field} is "):
         Address(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("family", "form"),
+    [
+        (socket.AF_INET, r"\(host, port\) "),
+        (socket.AF_INET6, r"\(host, port, flowinfo, scope_id\) "),
+    ],
+)
+def test_the_right_form_of_a_sockaddr_is_shown(family: int, form: str) -> None:
+    """Each family has its own."""
+    with pytest.raises(InvalidArgumentError, match=f"give the tuple {form}"):
+        Address(family, 0, 0, ())
+
+
+@pytest.mark.parametrize("number", [0, 2**31 - 1])
+def test_the_bounds_of_the_numbers_are_accepted(number: int) -> None:
+    """They are those of a C int."""
+    address = Address(number, number, number, "")
+    assert (address.family, address.type, address.proto) == (number, number, number)
 
 
 def test_parts_are_plain_numbers() -> None:

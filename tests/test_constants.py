@@ -177,5 +177,6 @@ def test_another_class_has_no_parts(guid: str) -> None:
 )
 def test_a_number_that_does_not_fit_is_refused(make: object, number: object) -> None:
     """Both the port and the record type have 16 bits."""
-    with pytest.raises(InvalidArgumentError, match="give an integer from 0 to 65535"):
+    given = str(number) if type(number) is int else f"a value of type {type(number).__name__}"
+    with pytest.raises(InvalidArgumentError, match=f"is {given}: give an integer from 0 to 65535"):
         make(number)  # type: ignore[operator]

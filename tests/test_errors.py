@@ -44,24 +44,52 @@ CODES = {
     996: "WSA_IO_INCOMPLETE",
     997: "WSA_IO_PENDING",
     10004: "WSAEINTR",
+    10009: "WSAEBADF",
     10013: "WSAEACCES",
     10014: "WSAEFAULT",
     10022: "WSAEINVAL",
+    10024: "WSAEMFILE",
     10035: "WSAEWOULDBLOCK",
     10036: "WSAEINPROGRESS",
     10037: "WSAEALREADY",
+    10038: "WSAENOTSOCK",
+    10039: "WSAEDESTADDRREQ",
+    10040: "WSAEMSGSIZE",
+    10041: "WSAEPROTOTYPE",
+    10042: "WSAENOPROTOOPT",
+    10043: "WSAEPROTONOSUPPORT",
+    10044: "WSAESOCKTNOSUPPORT",
     10045: "WSAEOPNOTSUPP",
     10046: "WSAEPFNOSUPPORT",
     10047: "WSAEAFNOSUPPORT",
+    10048: "WSAEADDRINUSE",
+    10049: "WSAEADDRNOTAVAIL",
     10050: "WSAENETDOWN",
     10051: "WSAENETUNREACH",
+    10052: "WSAENETRESET",
+    10053: "WSAECONNABORTED",
+    10054: "WSAECONNRESET",
     10055: "WSAENOBUFS",
+    10056: "WSAEISCONN",
+    10057: "WSAENOTCONN",
+    10058: "WSAESHUTDOWN",
     10059: "WSAETOOMANYREFS",
     10060: "WSAETIMEDOUT",
+    10061: "WSAECONNREFUSED",
+    10062: "WSAELOOP",
+    10063: "WSAENAMETOOLONG",
+    10064: "WSAEHOSTDOWN",
+    10065: "WSAEHOSTUNREACH",
+    10066: "WSAENOTEMPTY",
     10067: "WSAEPROCLIM",
+    10068: "WSAEUSERS",
+    10069: "WSAEDQUOT",
+    10070: "WSAESTALE",
+    10071: "WSAEREMOTE",
     10091: "WSASYSNOTREADY",
     10092: "WSAVERNOTSUPPORTED",
     10093: "WSANOTINITIALISED",
+    10101: "WSAEDISCON",
     10102: "WSAENOMORE",
     10103: "WSAECANCELLED",
     10104: "WSAEINVALIDPROCTABLE",
@@ -78,6 +106,13 @@ CODES = {
     11003: "WSANO_RECOVERY",
     11004: "WSANO_DATA",
     11501: "WSA_PNRP_CLOUD_NOT_FOUND",
+    11502: "WSA_PNRP_CLOUD_DISABLED",
+    11503: "WSA_PNRP_INVALID_IDENTITY",
+    11504: "WSA_PNRP_TOO_MUCH_LOAD",
+    11505: "WSA_PNRP_CLOUD_IS_SEARCH_ONLY",
+    11506: "WSA_PNRP_CLIENT_INVALID_COMPARTMENT_ID",
+    11508: "WSA_PNRP_DUPLICATE_PEER_NAME",
+    11509: "WSA_PNRP_CLOUD_IS_DEAD",
 }
 
 # Class, code, the built-in base beside OSError, the POSIX number.
@@ -154,6 +189,11 @@ def test_a_code_has_its_name_and_a_meaning(number: int, name: str) -> None:
     assert code == number
     assert code.meaning
     assert "\n" not in code.meaning
+
+
+def test_every_code_is_in_the_list_above() -> None:
+    """A new code needs its row."""
+    assert {int(code): code.name for code in ErrorCode} == CODES
 
 
 def test_no_two_codes_mean_the_same() -> None:
@@ -243,6 +283,20 @@ def test_an_own_class_presets_its_code() -> None:
     assert StrangeError("no").code == 77
 
 
+def test_an_own_class_may_have_other_options() -> None:
+    """They go to the other bases; an unknown one is refused as Python does it."""
+    seen = []
+
+    class Mixin:
+        def __init_subclass__(cls, *, colour: str = "") -> None:
+            seen.append(colour)
+
+    type("OwnError", (NspError, Mixin), {}, code=10112, colour="red")
+    assert seen == ["red"]
+    with pytest.raises(TypeError):
+        type("OwnError", (NspError,), {}, code=10112, colour="red")
+
+
 # One error --------------------------------------------------------------------------------------
 
 
@@ -278,7 +332,7 @@ def test_a_guid_may_be_a_string(guid: uuid.UUID | str) -> None:
 @pytest.mark.parametrize("guid", ["hosts", "x" * 500, 7, b"x"])
 def test_a_guid_that_is_none_is_refused(guid: object) -> None:
     """The message shows the right form, and does not repeat a long wrong one."""
-    with pytest.raises(InvalidArgumentError, match="guid= takes a") as caught:
+    with pytest.raises(InvalidArgumentError, match=r"guid= takes a uuid\.UUID .*, not ") as caught:
         NotReadyError("x", guid=guid)  # type: ignore[arg-type]
     assert len(str(caught.value)) < 250
 
@@ -436,13 +490,16 @@ def test_an_error_that_cannot_be_pickled_is_replaced_by_its_text(name: str) -> N
     """A foreign class must not keep the whole error from another process."""
     foreign = DemandingError(1, 2)
     foreign.add_note("of the second step")
+    locked = NotReadyError("two")
+    locked.lock = threading.Lock()  # type: ignore[attr-defined]
     error = CleanupError("x")
-    setattr(error, name, (foreign, NotReadyError("one")))
-    first, second = getattr(pickle.loads(pickle.dumps(error)), name)
+    setattr(error, name, (foreign, NotReadyError("one"), locked))
+    first, second, third = getattr(pickle.loads(pickle.dumps(error)), name)
     assert type(first) is ProviderError
     assert first.message.endswith("DemandingError: 1 is not 2")
     assert first.__notes__ == ["of the second step"]
     assert type(second) is NotReadyError
+    assert third.message == "nspkit.errors.NotReadyError: two [WSASYSNOTREADY 10091]"
 
 
 def test_the_public_module_is_where_the_root_says_that_it_is() -> None:

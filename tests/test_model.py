@@ -10,6 +10,7 @@ import socket
 import uuid
 from decimal import Decimal
 from enum import Enum
+from unittest import mock
 
 import pytest
 
@@ -157,6 +158,12 @@ def test_a_value_differs_from_all_others(value: object) -> None:
     assert value != tuple(value._arguments().values())  # type: ignore[attr-defined]
 
 
+def test_comparing_with_something_else_is_left_to_that() -> None:
+    """As with unittest.mock.ANY."""
+    assert Query() == mock.ANY
+    assert Query().__eq__(7) is NotImplemented
+
+
 @pytest.mark.parametrize(("cls", "fields"), [(Query, FULL_QUERY), (Service, FULL_SERVICE)])
 def test_every_field_counts_for_equality(cls: type, fields: dict[str, object]) -> None:
     """A field that is left out makes another value."""
@@ -205,6 +212,8 @@ def test_a_guid_is_a_uuid_or_its_string(value: uuid.UUID | str) -> None:
         f"{{{GUID}",
         f"{GUID}}}",
         f"{{{{{GUID}}}}}",
+        f"{{{GUID}x",
+        f"x{GUID}}}",
         f" {GUID}",
         str(GUID).replace("-", "_"),
         "22059d407-e9e-11cf-ae5a-00aa00a7112b",
@@ -225,6 +234,29 @@ def test_what_is_no_guid_is_refused(value: object) -> None:
     """Neither bytes nor a number, whose order of bytes could be either; nor a sloppy string."""
     with pytest.raises(InvalidArgumentError, match=r"^guid is .*: give a uuid\.UUID or a string"):
         as_guid(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("x" * 60, repr("x" * 60)),
+        ("x" * 61, repr("x" * 60) + "..."),
+        (b"x" * 61, repr(b"x" * 60) + "..."),
+        (b"x", "b'x'"),
+        (1.5, "1.5"),
+        (None, "None"),
+        (True, "True"),
+        (2**128 - 1, str(2**128 - 1)),
+        (2**128, "an integer of more than 128 bits"),
+        ([1], "a value of type list"),
+    ],
+    ids=lambda value: f"{value!r:.20}",
+)
+def test_what_was_given_is_shown_in_short(value: object, shown: str) -> None:
+    """Long ones are cut, and nothing foreign is asked to show itself."""
+    with pytest.raises(InvalidArgumentError) as caught:
+        as_guid(value)
+    assert caught.value.message.startswith(f"guid is {shown}: ")
 
 
 # Texts ------------------------------------------------------------------------------------------
@@ -346,6 +378,26 @@ def test_a_service_class_that_is_neither_is_refused(cls: type, given: object) ->
         cls("x", service_class=given)
 
 
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        ("http", "give a GUID, or a DNS-SD type"),
+        ("_http._tcp.", "without a domain"),
+    ],
+)
+def test_what_is_wrong_with_a_service_class_is_told(given: str, right: str) -> None:
+    """One who meant a type reads about types."""
+    with pytest.raises(InvalidArgumentError, match=right):
+        Query(service_class=given)
+
+
+@pytest.mark.parametrize("text", ["::1", b"::1"])
+def test_a_text_is_not_a_list_of_letters(text: object) -> None:
+    """The whole is shown, not its first letter."""
+    with pytest.raises(InvalidArgumentError, match=r"^Service\.addresses is b?'::1': "):
+        Service("x", addresses=text)
+
+
 @pytest.mark.parametrize("cls", [Query, Service])
 def test_a_changed_class_changes_the_type_too(cls: type) -> None:
     """And another change leaves both."""
@@ -373,6 +425,12 @@ def test_protocols_become_a_tuple_of_plain_numbers(given: object) -> None:
     """Whatever they came in."""
     assert Query(protocols=given).protocols == ((2, 6),)
     assert type(Query(protocols=[(socket.AF_INET, 6)]).protocols[0][0]) is int
+
+
+@pytest.mark.parametrize("number", [-(2**31), 2**31 - 1])
+def test_the_bounds_of_protocols_are_accepted(number: int) -> None:
+    """They are those of a C int."""
+    assert Query(protocols=[(number, number)]).protocols == ((number, number),)
 
 
 def test_unknown_flags_reach_the_provider() -> None:
@@ -405,6 +463,7 @@ def test_unknown_flags_reach_the_provider() -> None:
         ("protocols", [(2, "tcp")]),
         ("protocols", [(2, True)]),
         ("protocols", [(2, 2**31)]),
+        ("protocols", [(-(2**31) - 1, 6)]),
         ("protocols", None),
         ("flags", -1),
         ("flags", 2**32),

@@ -75,7 +75,7 @@ def fault_of_a_docstring(place: str, value: object) -> Iterator[str]:
     text = inspect.getdoc(value)
     if not text:
         yield f"{place} has no docstring"
-    elif not re.match(r"[^a-z].*[.?]$", text.splitlines()[0]):
+    elif not re.match(r"(nspkit\b|[^a-z]).*[.?]$", text.splitlines()[0]):
         yield f"{place} does not begin with a full sentence in one line"
 
 

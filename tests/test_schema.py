@@ -63,6 +63,8 @@ def test_a_class_knows_the_type_that_it_was_made_of(
     "service_type",
     [
         "_http._tcp",
+        "_x._tcp",
+        "x._sub._http._tcp",
         "_sleep-proxy._udp",
         "_nvstream_dbd._tcp",
         "_printer._sub._http._tcp",
@@ -94,6 +96,7 @@ def test_a_dns_sd_type_is_accepted(service_type: str) -> None:
         "._sub._http._tcp",
         "_ht tp._tcp",
         "_häß._tcp",
+        "_\N{KELVIN SIGN}erberos._tcp",
         "_" + "x" * 63 + "._tcp",
         None,
         7,
@@ -149,6 +152,7 @@ def test_a_version_matches_equal_or_not_less(version: Version, number: int, expe
 
 def test_a_comparison_may_be_a_number() -> None:
     """Winsock's."""
+    assert Version(3, 0) == Version(3, Comparison.EQUAL)
     assert Version(3, 1) == Version(3, Comparison.NOTLESS)
     assert Version(3).comparison is Comparison.EQUAL
     assert repr(Version(3)) == "Version(3)"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from nspkit import (
-    SVCID_HOSTNAME,
-    SVCID_INET_HOSTADDRBYINETSTRING,
-    SVCID_INET_HOSTADDRBYNAME,
     Address,
     LookupFlags,
     Namespace,
@@ -26,6 +24,11 @@ if TYPE_CHECKING:
     from nspkit_hosts._file import Entry, HostsFile, Index
 
 __all__ = ["HostsProvider"]
+
+# Winsock's classes of hosts (svcguid.h).
+SVCID_HOSTNAME = UUID("0002a800-0000-0000-c000-000000000046")
+SVCID_INET_HOSTADDRBYINETSTRING = UUID("0002a801-0000-0000-c000-000000000046")
+SVCID_INET_HOSTADDRBYNAME = UUID("0002a803-0000-0000-c000-000000000046")
 
 _ANY_FAMILY = 0  # AF_UNSPEC
 _CLASSES = (
@@ -61,18 +64,18 @@ class HostsProvider:
     @hookimpl
     def nsp_lookup_service(self, query: Query, cancellation: Cancellation) -> Iterable[Service]:
         """Find a name, an address or, without a name, everything."""
-        index = self._file.index()
         _refuse_other_questions(query)
+        index = self._file.index()
         if query.name is None:
             return _everything(index, query, cancellation)
         entries = _entries(index, query.name, query)
         if not entries:
-            raise ServiceNotFoundError(f"{self._file.path} has no entry for '{query.name}'")
+            raise ServiceNotFoundError(f"{self._file.path} has no entry for {query.name!r:.100}")
         services = list(_services(entries, query))
         if not services:
             raise NoDataError(
-                f"{self._file.path} has '{query.name}', but with no address of the families "
-                "asked for that this machine can reach"
+                f"{self._file.path} has {query.name!r:.100}, but with no address of the families "
+                "asked for on an interface of this machine"
             )
         return services
 
@@ -105,6 +108,10 @@ def _refuse_other_questions(query: Query) -> None:
     if query.service_class not in _CLASSES:
         raise ServiceNotFoundError(
             f"a hosts file knows hosts only, nothing of the class {query.service_class}"
+        )
+    if query.name is None and query.service_class not in (None, SVCID_HOSTNAME):
+        raise InvalidArgumentError(
+            f"the class {query.service_class} is about one host: give a name, or no class for all"
         )
 
 
@@ -143,8 +150,9 @@ def _services(entries: list[Entry], query: Query) -> Iterator[Service]:
         found: dict[bytes, tuple[str, dict[Address, None]]] = {}
         for entry in lines:
             address = entry.address()
-            for key, name in entry.names.items() if address else ():
-                found.setdefault(key, (name, {}))[1][address] = None
+            if address is not None:
+                for key, name in entry.names.items():
+                    found.setdefault(key, (name, {}))[1][address] = None
         flags = ResultFlags(0)
         for name, addresses in found.values():
             yield Service(

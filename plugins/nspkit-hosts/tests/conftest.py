@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from nspkit_hosts import HostsProvider
 
 import nspkit
-from nspkit_hosts import HostsProvider
 
 Ask = Callable[..., list[nspkit.Service]]
 

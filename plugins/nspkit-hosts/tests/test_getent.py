@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from nspkit_hosts import HostsProvider
 
 import nspkit
-from nspkit_hosts import HostsProvider
 
 Ask = Callable[..., list[nspkit.Service]]
 
@@ -64,7 +64,9 @@ def with_file(path: Path, getent: str) -> Callable[..., str]:
 
 def found_addresses(services: list[nspkit.Service]) -> set[str]:
     """All addresses of the results that are no aliases."""
-    return {address.host for service in services if not service.flags for address in service.addresses}
+    return {
+        address.host for service in services if not service.flags for address in service.addresses
+    }
 
 
 def answer(ask: Ask, name: str) -> list[nspkit.Service]:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nspkit_hosts._file import Index
 
 import nspkit
-from nspkit.errors import NotReadyError, ServiceNotFoundError
-from nspkit_hosts._file import Index
+from nspkit.errors import NotReadyError
 
 Ask = Callable[..., list[nspkit.Service]]
 PATIENCE = 30
@@ -40,7 +40,9 @@ def addresses(services: list[nspkit.Service]) -> list[str]:
         pytest.param(b"192.0.2.1 box\n192.0.2.1 box\n", id="the same line twice"),
     ],
 )
-def test_a_line_is_read(path: Path, ask: Ask, text: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_is_read(
+    path: Path, ask: Ask, text: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     """However it is written, and without a complaint."""
     path.write_bytes(text)
     assert addresses(ask("box")) == ["192.0.2.1"]
@@ -134,9 +136,7 @@ def test_a_changed_file_is_read_again(path: Path, ask: Ask) -> None:
         assert addresses(ask("box")) == [f"192.0.2.{number + 100}"]
 
 
-def test_a_file_of_this_moment_is_not_read_before_its_date_has_passed(
-    path: Path, ask: Ask
-) -> None:
+def test_a_file_of_this_moment_is_not_read_before_its_date_has_passed(path: Path, ask: Ask) -> None:
     """A change within one tick of the file system's clock could not be seen."""
     path.write_text("192.0.2.1 box\n")
     ask("box")
@@ -237,7 +237,9 @@ GOOD = st.tuples(ADDRESSES, st.lists(LABELS, min_size=1, max_size=4))
 BLANKS = st.text(" \t\r\x0b\x0c", min_size=1, max_size=3)
 
 
-@given(st.lists(GOOD | st.binary(max_size=40), max_size=12), BLANKS, st.sampled_from(["\n", "\r\n"]))
+@given(
+    st.lists(GOOD | st.binary(max_size=40), max_size=12), BLANKS, st.sampled_from(["\n", "\r\n"])
+)
 def test_what_is_well_formed_is_found(
     lines: list[tuple[str, list[str]] | bytes], blanks: str, end: str
 ) -> None:
@@ -252,4 +254,6 @@ def test_what_is_well_formed_is_found(
             address = nspkit.Address.inet(line[0])
             for name in line[1]:
                 assert address in [entry.address() for entry in index.named(name.upper() + ".")]
-            assert line[1][0] in [name for entry in index.at(address) for name in entry.names.values()]
+            assert line[1][0] in [
+                name for entry in index.at(address) for name in entry.names.values()
+            ]

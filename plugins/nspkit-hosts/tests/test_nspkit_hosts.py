@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from uuid import uuid4
 
+import nspkit_hosts
 import pytest
+from nspkit_hosts import (
+    SVCID_HOSTNAME,
+    SVCID_INET_HOSTADDRBYINETSTRING,
+    SVCID_INET_HOSTADDRBYNAME,
+    HostsProvider,
+)
 
 import nspkit
-import nspkit_hosts
 from nspkit.errors import (
     InvalidArgumentError,
     NoDataError,
@@ -19,7 +27,6 @@ from nspkit.errors import (
     OperationNotSupportedError,
     ServiceNotFoundError,
 )
-from nspkit_hosts import HostsProvider
 
 Ask = Callable[..., list[nspkit.Service]]
 
@@ -81,9 +88,7 @@ def test_an_alias_of_two_hosts_finds_both(ask: Ask) -> None:
 def test_without_the_flag_there_are_no_aliases(ask: Ask) -> None:
     """RETURN_ALIASES asks for them."""
     flags = nspkit.LookupFlags.RETURN_NAME | nspkit.LookupFlags.RETURN_ADDR
-    assert shown(ask("localhost", flags=flags)) == [
-        ("localhost", False, ["127.0.0.1", "::1"]),
-    ]
+    assert shown(ask("localhost", flags=flags)) == [("localhost", False, ["127.0.0.1", "::1"])]
 
 
 @pytest.mark.parametrize("name", ["LOCALHOST", "LocalHost.", "localhost."])
@@ -161,9 +166,7 @@ def test_an_unknown_name_is_not_found(ask: Ask, path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "service_class", [nspkit.SVCID_HOSTNAME, nspkit.SVCID_INET_HOSTADDRBYNAME]
-)
+@pytest.mark.parametrize("service_class", [SVCID_HOSTNAME, SVCID_INET_HOSTADDRBYNAME])
 def test_classes_of_hosts_are_served(ask: Ask, service_class: object) -> None:
     """The result says the class that was asked for."""
     found = ask("localhost", service_class=service_class)[0]
@@ -173,19 +176,19 @@ def test_classes_of_hosts_are_served(ask: Ask, service_class: object) -> None:
 def test_by_name_takes_no_address(ask: Ask) -> None:
     """SVCID_INET_HOSTADDRBYNAME asks for names only."""
     with pytest.raises(ServiceNotFoundError):
-        ask("192.0.2.1", service_class=nspkit.SVCID_INET_HOSTADDRBYNAME)
+        ask("192.0.2.1", service_class=SVCID_INET_HOSTADDRBYNAME)
 
 
 def test_by_address_takes_an_address(ask: Ask) -> None:
     """SVCID_INET_HOSTADDRBYINETSTRING turns an address into names."""
-    found = ask("192.0.2.1", service_class=nspkit.SVCID_INET_HOSTADDRBYINETSTRING)
+    found = ask("192.0.2.1", service_class=SVCID_INET_HOSTADDRBYINETSTRING)
     assert found[0].name == "alpha.example"
 
 
 def test_by_address_takes_no_name(ask: Ask) -> None:
     """The message says what would be right."""
     with pytest.raises(InvalidArgumentError, match="no numeric address"):
-        ask("localhost", service_class=nspkit.SVCID_INET_HOSTADDRBYINETSTRING)
+        ask("localhost", service_class=SVCID_INET_HOSTADDRBYINETSTRING)
 
 
 @pytest.mark.parametrize("name", ["localhost", None])
@@ -193,6 +196,14 @@ def test_another_class_is_not_found(ask: Ask, name: str | None) -> None:
     """A hosts file knows no services."""
     with pytest.raises(ServiceNotFoundError, match="hosts only"):
         ask(name, service_class="_http._tcp")
+
+
+def test_a_class_of_one_host_needs_a_name(ask: Ask) -> None:
+    """Everything is asked for without a class, or as SVCID_HOSTNAME."""
+    assert len(ask(service_class=SVCID_HOSTNAME)) == len(ask())
+    for service_class in (SVCID_INET_HOSTADDRBYNAME, SVCID_INET_HOSTADDRBYINETSTRING):
+        with pytest.raises(InvalidArgumentError, match="give a name"):
+            ask(service_class=service_class)
 
 
 def test_there_are_no_containers(ask: Ask) -> None:
@@ -236,11 +247,11 @@ def test_a_relative_path_is_of_the_folder_at_the_start(
         assert next(host.lookup("beta.example", provider="hosts")).name == "beta.example"
 
 
-@pytest.mark.parametrize("path", [None, 5, b"/etc/hosts", "", "a\0b", uuid4()])
-def test_another_path_is_refused(path: object) -> None:
+@pytest.mark.parametrize("given", [None, 5, b"/etc/hosts", "", "a\0b", uuid4()])
+def test_another_path_is_refused(given: object) -> None:
     """The message names the setting and what is right."""
     with pytest.raises(InvalidArgumentError, match="setting 'path' of hosts"):
-        start({"path": path})
+        start({"path": given})
 
 
 def test_an_unknown_setting_is_refused() -> None:
@@ -272,3 +283,15 @@ def test_the_default_is_the_platforms_file(monkeypatch: pytest.MonkeyPatch) -> N
         windows.setenv("SYSTEMROOT", r"D:\Windows")
         default = nspkit_hosts._default_path()
     assert default == r"D:\Windows\System32\drivers\etc\hosts"
+
+
+def test_importing_it_imports_nothing_else() -> None:
+    """A provider is imported to be listed; what it needs it imports when it is started."""
+    code = (
+        "import sys, nspkit; before = set(sys.modules); "
+        "import nspkit_hosts; nspkit_hosts.HostsProvider(); print(*(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == ["nspkit_hosts"]

@@ -88,12 +88,12 @@ class SystemProvider:
         try:
             outcome = question.outcome.get(timeout=cancellation.remaining())
         except Empty:
-            outcome = OperationTimeoutError(f"no answer to '{question.name}' came in time")
+            outcome = OperationTimeoutError(f"no answer to {question.name!r} came in time")
         finally:
             question.abandoned = True
         try:
             if outcome is None:
-                raise CancelledError(f"nobody waits for the answer to '{question.name}' any more")
+                raise CancelledError(f"nobody waits for the answer to {question.name!r} any more")
             if isinstance(outcome, BaseException):
                 raise outcome
             yield from outcome

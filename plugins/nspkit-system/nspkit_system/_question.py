@@ -5,17 +5,9 @@ from __future__ import annotations
 import socket
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from nspkit import (
-    SVCID_HOSTNAME,
-    SVCID_INET_HOSTADDRBYINETSTRING,
-    SVCID_INET_HOSTADDRBYNAME,
-    Address,
-    LookupFlags,
-    ResultFlags,
-    Service,
-    svcid_parts,
-)
+from nspkit import Address, LookupFlags, ResultFlags, Service, ServiceClass
 from nspkit.errors import (
     ErrorCode,
     InvalidArgumentError,
@@ -30,15 +22,18 @@ if TYPE_CHECKING:
 
     Kind = tuple[int, int, int]  # family (0 for any), socket type, protocol
 
+# Winsock's classes of hosts (svcguid.h).
+SVCID_HOSTNAME = UUID("0002a800-0000-0000-c000-000000000046")
+SVCID_INET_HOSTADDRBYINETSTRING = UUID("0002a801-0000-0000-c000-000000000046")
+SVCID_INET_HOSTADDRBYNAME = UUID("0002a803-0000-0000-c000-000000000046")
+
 _NAME_MAX = 253
 _LABEL_MAX = 63
 _HOST_CLASSES = (
-    None,
     SVCID_HOSTNAME,
     SVCID_INET_HOSTADDRBYNAME,
     SVCID_INET_HOSTADDRBYINETSTRING,
 )
-_TRANSPORTS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 _TYPES = {socket.IPPROTO_TCP: socket.SOCK_STREAM, socket.IPPROTO_UDP: socket.SOCK_DGRAM}
 
 
@@ -84,7 +79,7 @@ class Question:
         except UnicodeError as error:  # from within the socket module
             raise error_for(
                 ErrorCode.WSANO_RECOVERY,
-                f"the platform's resolver answers '{self.name}' with a name that is no text",
+                f"the platform's resolver answers {self.name!r} with a name that is no text",
             ) from error
         addresses = dict.fromkeys(
             Address(family, kind, protocol, sockaddr)
@@ -93,7 +88,7 @@ class Question:
             if wanted in (family, socket.AF_UNSPEC)
         )
         if not addresses:
-            raise NoDataError(f"'{self.name}' has no address of the families asked for")
+            raise NoDataError(f"{self.name!r} has no address of the families asked for")
         asked = [] if self._address or _key(canonical) == _key(self.name) else [self.name]
         aliases = asked if LookupFlags.RETURN_ALIASES in self._query.flags else []
         service = Service(
@@ -140,20 +135,27 @@ class Question:
 def _wanted(query: Query) -> tuple[int, list[Kind]]:
     """Return the port of a query, and the kinds of address that are asked for."""
     port, own = 0, 0
-    if query.service_class not in _HOST_CLASSES:
-        transport, port, record = svcid_parts(query.service_class) or ("", 0, 0)
-        if transport not in _TRANSPORTS or record:
-            raise ServiceNotFoundError(
-                "the platform's resolver knows hosts and TCP and UDP ports, nothing of the class "
-                f"{query.service_class}"
-            )
-        own = _TRANSPORTS[transport]
+    if query.service_class is not None and query.service_class not in _HOST_CLASSES:
+        port, own = _port_of(query.service_class)
     pairs = [
         (family, protocol or own)
         for family, protocol in query.protocols or ((int(socket.AF_UNSPEC), 0),)
         if own in (0, protocol) or not protocol
     ]
     return port, [(family, _TYPES.get(protocol, 0), protocol) for family, protocol in pairs]
+
+
+def _port_of(class_id: UUID) -> tuple[int, int]:
+    """Return the port of a class like `ServiceClass.tcp(80)`, and its protocol."""
+    port = class_id.time_low & 0xFFFF
+    if class_id == ServiceClass.tcp(port).id:
+        return port, socket.IPPROTO_TCP
+    if class_id == ServiceClass.udp(port).id:
+        return port, socket.IPPROTO_UDP
+    raise ServiceNotFoundError(
+        "the platform's resolver knows hosts, TCP ports and UDP ports, nothing of the class "
+        f"{class_id}"
+    )
 
 
 def _numeric(query: Query, name: str) -> Address | None:
@@ -214,7 +216,9 @@ def _translated(error: OSError, name: str) -> NspError:
     code = ErrorCode.WSASYSCALLFAILURE
     if isinstance(error, socket.gaierror):  # the numbers of others mean something else
         code = codes.get(error.errno or 0, code)
-    return error_for(code, f"looking up '{name}' with the platform's resolver: {error.strerror}")
+    return error_for(
+        code, f"looking up {name!r} with the platform's resolver: {error.strerror or error}"
+    )
 
 
 def _key(name: str) -> str:

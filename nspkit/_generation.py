@@ -1,0 +1,114 @@
+"""One round of a provider's life, the references to it, and the guard around its calls."""
+
+from __future__ import annotations
+
+import threading
+from _thread import get_ident
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nspkit.errors import NotInitialisedError, NspError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+STOPPED, STARTING, STARTED = "stopped", "starting", "started"
+STOPPING, QUARANTINED, CLOSED = "stopping", "quarantined", "closed"
+
+
+class Generation:
+    """One round of a lifetime, from a startup to its cleanup.
+
+    ``open`` is what the guard looks at: false before the startup came back and from the moment
+    the final cleanup began. ``users`` are what was opened and has to be ended then, oldest first:
+    lookups, watches, registrations. ``payload`` is the started provider; the layer above puts it
+    there as the last act of a start and takes it away as the last act of a stop. ``table`` is its
+    routine table, which stays and refuses.
+    """
+
+    __slots__ = ("__weakref__", "lifetime", "number", "open", "payload", "started_at", "table", "users")
+
+    def __init__(self, lifetime: Any, number: int) -> None:
+        self.lifetime = lifetime
+        self.number = number
+        self.open = False
+        self.started_at = 0
+        self.users: dict[Any, None] = {}
+        self.payload: Any = None
+        self.table: Any = None
+
+    def run(self, what: str, function: Callable[..., T], *args: Any) -> T:
+        """Call ``function`` under the guard; ``what`` names the call where it hangs.
+
+        Raises:
+            NotInitialisedError: the generation is over, or ends (WSANOTINITIALISED 10093).
+        """
+        inside, ident = self.lifetime.inside, get_ident()
+        outer = ident in inside
+        try:
+            # No lock: this thread's entry first, the look at the state after. The final cleanup
+            # does it the other way round, so one of the two sees the other. An entry is not a
+            # number: it cannot be lost or counted twice, wherever an interrupt strikes.
+            inside[ident] = what
+            if not self.open:
+                raise self.refusal()
+            return function(*args)
+        finally:
+            if not outer:
+                inside.pop(ident, None)
+
+    def refusal(self) -> NotInitialisedError:
+        """Return the error for work that comes before the start or after the end."""
+        lifetime = self.lifetime
+        ending = lifetime.generation is self and lifetime.state is STOPPING
+        why = "is stopping" if ending else "was stopped since; start it again"
+        return NotInitialisedError(
+            f"provider {lifetime.name!r} {lifetime.closed_because or why}", guid=lifetime.key
+        )
+
+
+class Reference:
+    """One reference: `Lifetime.acquire` fills it, `Lifetime.release` empties it."""
+
+    __slots__ = ("generation",)
+
+    def __init__(self) -> None:
+        self.generation: Generation | None = None
+
+
+class Round:
+    """A start or a stop in progress, run by the thread ``owner``; others wait for ``over``."""
+
+    __slots__ = ("error", "generation", "over", "owner", "teardown", "waiting")
+
+    def __init__(self, generation: Generation) -> None:
+        self.generation = generation
+        self.over = threading.Event()
+        self.owner = get_ident()
+        self.error: NspError | None = None
+        self.waiting: list[Reference] = []
+        self.teardown: Any = None
+
+
+def carrying(chain: Sequence[Any], function: Callable[..., T]) -> Callable[..., T]:
+    """Return ``function`` for another thread, which goes on inside the lifetimes of ``chain``.
+
+    It runs in a copy of the context of the thread that calls this, and while it runs its thread is
+    barred from those lifetimes, as this one is.
+    """
+    context = copy_context()
+
+    def carried(*args: Any) -> T:
+        ident = get_ident()
+        entered = [lifetime for lifetime in chain if ident not in lifetime.barred]
+        try:
+            for lifetime in entered:
+                lifetime.barred[ident] = None
+            return context.run(function, *args)
+        finally:
+            for lifetime in entered:
+                lifetime.barred.pop(ident, None)
+
+    return carried

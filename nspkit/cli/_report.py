@@ -1,0 +1,99 @@
+"""What is said of the providers that a lookup asked, beside what they found.
+
+An error is one of three kinds. A provider that knows of nothing has answered, and one that lacks a
+setting could not be asked: a person who has an answer from another one need not hear of either.
+All others have failed, and that is always told.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nspkit import EventKind, NspError
+from nspkit.cli._output import complain
+from nspkit.cli._status import Status
+from nspkit.errors import (
+    NoDataError,
+    NotReadyError,
+    OperationNotSupportedError,
+    ServiceNotFoundError,
+    TypeNotFoundError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from nspkit import Event, Host
+
+_KNOWS_OF_NOTHING = (ServiceNotFoundError, NoDataError, TypeNotFoundError)
+_COULD_NOT_BE_ASKED = (NotReadyError, OperationNotSupportedError)
+_MINOR = (*_KNOWS_OF_NOTHING, *_COULD_NOT_BE_ASKED)
+
+
+class Report:
+    """Who was asked in one lookup, and what to say of them."""
+
+    def __init__(self, host: Host, *, verbose: bool) -> None:
+        """Listen to a host that has started nothing yet."""
+        self._verbose = verbose
+        # The host tells the names of those that it starts; asking the catalog for the name that
+        # belongs to a GUID would import every provider.
+        self._names: dict[UUID | None, str] = {}
+        self._started: dict[UUID, str] = {}
+        self._told: set[UUID | None] = set()
+        host.events.subscribe(self._listen)
+
+    def name_of(self, guid: UUID | None) -> str:
+        """Return the short name of a provider that was asked."""
+        return self._names.get(guid, str(guid))
+
+    def conclude(self, what: str, errors: Sequence[NspError], *, found: bool) -> Status:
+        """Say what there is to say at the end of a lookup, and return its status."""
+        failed = [error for error in errors if not isinstance(error, _MINOR)]
+        for error in errors if self._verbose else failed:
+            self._tell(error, is_minor=isinstance(error, _MINOR))
+        if found:
+            return Status.DONE
+        if failed:
+            return Status.FAILED
+        unasked = {one.guid for one in errors if isinstance(one, _COULD_NOT_BE_ASKED)}
+        asked = sorted(name for guid, name in self._started.items() if guid not in unasked)
+        if errors and not asked:
+            self._tell_all("no provider is ready to be asked", errors)
+            return Status.FAILED
+        at = f" at {', '.join(asked)}" if asked else ""
+        silent = [error for error in errors if isinstance(error, _KNOWS_OF_NOTHING)]
+        self._tell_all(f"nothing found for {what}{at}", silent if len(asked) == 1 else ())
+        return Status.NOT_FOUND
+
+    def tell_late(self, errors: Iterable[BaseException]) -> None:
+        """Say what went wrong in the end, but not twice of one provider that it hangs."""
+        for error in errors:
+            guid = error.guid if isinstance(error, NspError) else None
+            if guid is None or guid not in self._told or self._verbose:
+                self._tell(error)
+
+    def _listen(self, event: Event) -> None:
+        if event.kind in (EventKind.STARTED, EventKind.START_FAILED):
+            self._names[event.guid] = event.name
+        if event.kind == EventKind.STARTED:
+            self._started[event.guid] = event.name
+
+    def _tell_all(self, summary: str, errors: Sequence[NspError]) -> None:
+        """Say what the only one said; of several that is for those who want to know."""
+        if len(errors) == 1 and not self._verbose:
+            self._tell(errors[0])
+        else:
+            complain(summary if self._verbose or not errors else f"{summary}; --verbose tells why")
+
+    def _tell(self, error: BaseException, *, is_minor: bool = False) -> None:
+        text = str(error) if isinstance(error, NspError) else f"{type(error).__name__}: {error}"
+        notes = [note for note in getattr(error, "__notes__", ()) if "\n" not in note]
+        if isinstance(error, NspError):
+            self._told.add(error.guid)
+            name = self._names.get(error.guid)
+            if name is not None and f"'{name}'" not in text:
+                text = f"{name}: {text}"
+            notes = []
+        complain(", ".join([text, *notes]), style="dim" if is_minor else "red")
