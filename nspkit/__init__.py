@@ -7,12 +7,23 @@ and hooks marked `hookimpl`. Errors are in `nspkit.errors`, the hooks in `nspkit
 from nspkit._cancellation import Cancellation
 from nspkit._catalog import Catalog, CatalogChange
 from nspkit._constants import (
+    SERVICE_MULTIPLE,
+    SIO_NSP_NOTIFY_CHANGE,
+    SVCID_HOSTNAME,
+    SVCID_INET_HOSTADDRBYINETSTRING,
+    SVCID_INET_HOSTADDRBYNAME,
+    SVCID_INET_SERVICEBYNAME,
     ChangeKind,
     Comparison,
     LookupFlags,
     Namespace,
     ResultFlags,
     ServiceOperation,
+    svcid_dns,
+    svcid_netware,
+    svcid_parts,
+    svcid_tcp,
+    svcid_udp,
 )
 from nspkit._entry import CatalogEntry, EntryState
 from nspkit._events import Event, EventKind, Events
@@ -58,6 +69,12 @@ __all__ = [
     "Query",
     "Resources",
     "ResultFlags",
+    "SERVICE_MULTIPLE",
+    "SIO_NSP_NOTIFY_CHANGE",
+    "SVCID_HOSTNAME",
+    "SVCID_INET_HOSTADDRBYINETSTRING",
+    "SVCID_INET_HOSTADDRBYNAME",
+    "SVCID_INET_SERVICEBYNAME",
     "Service",
     "ServiceClass",
     "ServiceOperation",
@@ -66,4 +83,9 @@ __all__ = [
     "__version__",
     "as_guid",
     "hookimpl",
+    "svcid_dns",
+    "svcid_netware",
+    "svcid_parts",
+    "svcid_tcp",
+    "svcid_udp",
 ]

@@ -10,20 +10,40 @@ from functools import partial
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
+from nspkit._constants import Namespace
 from nspkit._entry import EntryState
 from nspkit._events import EventKind
 from nspkit._generation import QUARANTINED, Generation, Reference, Round, carrying
 from nspkit._lifetime import Lifetime
-from nspkit._provider import Provider, declared_hooks
+from nspkit._provider import Provider
+from nspkit._routines import declared_hooks
 from nspkit._teardown import Teardown
 from nspkit.errors import NspError, OperationTimeoutError, error_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from uuid import UUID
 
-    from nspkit._accounts import Accounts
+    from typing import Protocol
+
     from nspkit._entry import CatalogEntry
+    from nspkit._events import Events
+    from nspkit._workers import Workers
+
+    class House(Protocol):
+        """What the accounts of one host share."""
+
+        events: Events
+        workers: Workers
+        middleware: tuple[object, ...]
+        budget: float
+
+        def settings_of(self, entry: CatalogEntry) -> Mapping[str, Any]:
+            """Return what the application gave a provider."""
+
+        def chain(self) -> tuple[Lifetime, ...]:
+            """Return the lifetimes that this thread is inside."""
+
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
 """How long a provider that could not start is held back from fan-outs, in seconds."""
@@ -32,9 +52,18 @@ FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
 class Account:
     """What a host knows of one of its providers."""
 
-    __slots__ = ("_delay", "_events", "_house", "_workers", "entry", "failure", "held_until", "lifetime")
+    __slots__ = (
+        "_delay",
+        "_events",
+        "_house",
+        "_workers",
+        "entry",
+        "failure",
+        "held_until",
+        "lifetime",
+    )
 
-    def __init__(self, entry: CatalogEntry, house: Accounts) -> None:
+    def __init__(self, entry: CatalogEntry, house: House) -> None:
         """Make one for a catalog entry; ``house`` is what the accounts of a host share."""
         self.entry = entry
         self.lifetime = Lifetime(entry.name, None)
@@ -93,13 +122,20 @@ class Account:
         self.failure = None
         self._delay = self.held_until = 0.0
 
-    def lacks(self, hook: str) -> bool:
-        """Whether the provider has no such hook; its module is imported for that.
+    def lacks(self, hook: str, namespace: Namespace) -> bool:
+        """Whether the provider has no such hook, or serves another namespace.
+
+        Its module is imported for that, unless it runs: what runs goes on, even if another one
+        with its GUID has been found since.
 
         Raises:
             NspError: it cannot be loaded, with the code that says why.
         """
-        return hook not in declared_hooks(self.entry.load())
+        if namespace != Namespace.ALL and not self.entry.serves(namespace):
+            return True
+        running = self.lifetime.generation.payload
+        hooks = declared_hooks(self.entry.load()) if running is None else running.hooks
+        return hook not in hooks
 
     def held_back(self) -> NspError | None:
         """Return the error of the last start while fan-outs pass this provider over, else None."""
@@ -192,6 +228,7 @@ class Account:
         lifetime, ident = self.lifetime, round.owner
         interrupts = 0 if interrupt is None else 1
         over = spent = False
+        teardown: Any = None
         while not (over or spent):
             try:
                 lifetime.barred[ident] = None
@@ -286,7 +323,5 @@ class _InLine:
     def __init__(self, account: Account) -> None:
         self._account = account
 
-    def stop(
-        self, _timeout: None, round: Round, interrupt: BaseException | None = None
-    ) -> None:
+    def stop(self, _timeout: None, round: Round, interrupt: BaseException | None = None) -> None:
         self._account.stop_in_line(round, interrupt)

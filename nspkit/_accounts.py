@@ -9,13 +9,13 @@ from nspkit import _process
 from nspkit._account import Account
 from nspkit._catalog import Catalog
 from nspkit._closing import Closing
+from nspkit._constants import Namespace
 from nspkit._workers import Workers
 from nspkit.errors import InvalidProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nspkit._constants import Namespace
     from nspkit._entry import CatalogEntry
     from nspkit._events import Events
     from nspkit._lifetime import Lifetime
@@ -100,9 +100,16 @@ class Accounts:
         return account
 
     def selected(self, namespace: Namespace) -> list[Account]:
-        """Return the accounts of all enabled providers of a namespace, in catalog order."""
+        """Return the accounts of all enabled providers of a namespace, in catalog order.
+
+        One that was not imported yet is among them: its import may hang, so it is left to a
+        thread that may; see `Account.lacks`.
+        """
         self.closing.refuse()
-        return [self._made(entry) for entry in self.view().select(namespace=namespace)]
+        entries = [entry for entry in self.view() if entry.enabled]
+        if namespace != Namespace.ALL:
+            entries = [one for one in entries if one.known is None or one.serves(namespace)]
+        return [self._made(entry) for entry in entries]
 
     def _made(self, entry: CatalogEntry) -> Account:
         account = self.all.get(entry)

@@ -9,6 +9,8 @@ Winsock: the namespace catalog of ``WSCInstallNameSpace``, ``WSCUnInstallNameSpa
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from nspkit._contract import check, check_version, static_info
@@ -74,10 +76,16 @@ class Catalog(CatalogView):
                     short_name("the name of the entry point", found.name)
                 except InvalidArgumentError as error:
                     found.error = error.message
-            verdict = Once(_examination_of(found))
+            verdict = Once(partial(_examined, found))
             entries.append(CatalogEntry(found.name, verdict, found=found, catalog=catalog))
         catalog._arrange(entries)
         return catalog
+
+    def copy(self) -> Catalog:
+        """Return a catalog of its own with the same providers, order and states."""
+        copy = Catalog()
+        copy._arrange(entry.copy_for(copy) for entry in self._entries)
+        return copy
 
     def install(self, provider_class: type, *, name: str | None = None) -> CatalogEntry:
         """Add a provider class at the end of the order.
@@ -183,7 +191,7 @@ class Catalog(CatalogView):
             for entry in first:
                 self._require(entry)
             rest = set(self._entries).difference(first)
-            self._arrange(first + sorted(rest, key=_name))
+            self._arrange(first + sorted(rest, key=attrgetter("name")))
         self._tell(CatalogChange.REORDERED, None)
 
     def subscribe(self, callback: Listener) -> Callable[[], None]:
@@ -239,21 +247,13 @@ def _ordered(entries: Iterable[CatalogEntry], guids: Iterable[UUID]) -> list[Cat
     complete = len(groups)
     for entry in entries:
         groups.setdefault(entry.guid, []).append(entry)
-    unknown = sorted(groups.pop(None, ()), key=_name)
+    unknown = sorted(groups.pop(None, ()), key=attrgetter("name"))
     missing = [group[0].name for group in list(groups.values())[complete:]]
     if missing:
         raise InvalidArgumentError(
             f"the new order lacks {', '.join(missing)}; give every provider once"
         )
     return [entry for group in groups.values() for entry in group] + unknown
-
-
-def _name(entry: CatalogEntry) -> str:
-    return entry.name
-
-
-def _examination_of(found: Found) -> Callable[[], Verdict]:
-    return lambda: _examined(found)
 
 
 def _examined(found: Found) -> Verdict:

@@ -8,7 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from nspkit._generation import STARTED
+from nspkit._generation import STARTED, STARTING, STOPPING
 from nspkit._lock import OwnedLock
 from nspkit._teardown import combine, run_all
 from nspkit.errors import CleanupTimeoutError, InProgressError, NotInitialisedError
@@ -31,9 +31,7 @@ class Closing:
 
     __slots__ = ("_accounts", "_budget", "_lock", "_over", "_owner", "_workers", "because")
 
-    def __init__(
-        self, accounts: Mapping[Any, Account], workers: Workers, budget: float
-    ) -> None:
+    def __init__(self, accounts: Mapping[Any, Account], workers: Workers, budget: float) -> None:
         """Make one for an open host with these accounts."""
         self._accounts = accounts
         self._workers = workers
@@ -56,56 +54,70 @@ class Closing:
             CleanupTimeoutError: a start or a cleanup did not come back (WSAETIMEDOUT 10060).
             NspError: the one error of the cleanups; CleanupError for several.
         """
-        if self._owner == get_ident() or any(
+        ident = get_ident()
+        if self._owner == ident or any(
             account.lifetime.reentered() for account in list(self._accounts.values())
         ):
             raise InProgressError(
                 "host.close() came from inside a call of one of its providers, or interrupted "
                 "one; close the host after that has come back"
             )
-        with self._lock:
-            first = self._over is None
-            over = self._over = self._over or threading.Event()
-            if first:
-                self._owner = get_ident()
-        if not first:
-            over.wait()
-            return
+        budget = self._budget if timeout is None else timeout
+        stop = partial(self._stop_all, monotonic() + budget, budget, timeout)
         errors: list[BaseException] = []
-        try:
-            errors = run_all(
-                (
-                    self._refuse_starts,
-                    partial(self._stop_all, timeout, errors),
-                    partial(self._workers.join_leaving, monotonic() + 1.0),
-                )
-            ) + errors
-        finally:
-            self._owner = 0
-            over.set()
+        over, done = threading.Event(), False
+        while not done:
+            try:
+                with self._lock:
+                    if self._over is None:
+                        self._owner, self._over = ident, over
+                if self._over is not over:
+                    self._over.wait()
+                    return
+                # Each step may be done twice, so an interrupt is kept, and then all goes on.
+                stop(errors)
+                self._workers.join_leaving(monotonic() + 1.0)
+                over.set()
+                done = True
+            except BaseException as caught:
+                if self._over is not over:
+                    raise
+                errors.append(caught)
+        self._owner = 0
         raise_combined(errors)
 
-    def _refuse_starts(self) -> None:
-        self.because = self.because or CLOSED
-
-    def _stop_all(self, timeout: float | None, errors: list[BaseException]) -> None:
+    def _stop_all(
+        self, until: float, budget: float, timeout: float | None, errors: list[BaseException]
+    ) -> None:
         """Stop all in reverse order of their start, those that are just starting first."""
-        budget = self._budget if timeout is None else timeout
-        until = monotonic() + budget
+        accounts = self._refuse_starts(errors)
+        run_all([partial(self._await, one, until, budget) for one in accounts], errors)
+        started = in_reverse_order(accounts)
+        run_all([partial(one.close, CLOSED, timeout) for one in started], errors)
+        self._await_others(accounts, budget, errors)
+
+    def _refuse_starts(self, errors: list[BaseException]) -> list[Account]:
+        self.because = self.because or CLOSED
         accounts = list(self._accounts.values())
-        errors += run_all(partial(account.lifetime.refuse_starts, CLOSED) for account in accounts)
-        errors += run_all(partial(self._await, account, until, budget) for account in accounts)
-        errors += run_all(
-            partial(account.close, CLOSED, timeout) for account in in_reverse_order(accounts)
-        )
+        run_all([partial(one.lifetime.refuse_starts, CLOSED) for one in accounts], errors)
+        return accounts
+
+    def _await_others(
+        self, accounts: list[Account], budget: float, errors: list[BaseException]
+    ) -> None:
+        """Wait for what another thread has begun to stop before it was its turn here."""
+        until = monotonic() + budget
+        stopping = [one for one in accounts if one.lifetime.state is STOPPING]
+        run_all([partial(self._await, one, until, budget) for one in stopping], errors)
 
     def _await(self, account: Account, until: float, budget: float) -> None:
         """Wait for a start, or a stop, that another thread is running."""
         lifetime = account.lifetime
         if not lifetime.settled(max(0.0, until - monotonic())):
+            then = "stopped by the thread that started it" if lifetime.state is STARTING else "left"
             raise CleanupTimeoutError(
                 f"provider {account.entry.name!r} was still {lifetime.state} after {budget:g} s; "
-                "it is stopped by the thread that started it when that comes back",
+                f"it is {then} when that comes back",
                 guid=lifetime.key,
             )
 
@@ -115,16 +127,14 @@ class Closing:
         Raises:
             NspError: as `close`.
         """
-        if self.because is not None:
-            return
-        self.because = CLOSED
+        errors: list[BaseException] = []
         until = monotonic() + self._budget
-        accounts = list(self._accounts.values())
-        errors = run_all(partial(one.lifetime.refuse_starts, CLOSED) for one in accounts)
-        errors += run_all(partial(self._await, one, until, self._budget) for one in accounts)
-        errors += run_all(
-            partial(account.close_at_exit, CLOSED) for account in in_reverse_order(accounts)
-        )
+        # Another thread may be closing it at this moment, and would end with the process.
+        accounts = self._refuse_starts(errors)
+        run_all([partial(self._await, one, until, self._budget) for one in accounts], errors)
+        started = in_reverse_order(accounts)
+        run_all([partial(one.close_at_exit, CLOSED) for one in started], errors)
+        self._await_others(accounts, self._budget, errors)
         raise_combined(errors)
 
     def forget(self) -> list[Any]:
@@ -141,9 +151,7 @@ class Closing:
 def in_reverse_order(accounts: list[Account]) -> list[Account]:
     """Return the started ones, last started first."""
     started = [account for account in accounts if account.lifetime.state is STARTED]
-    return sorted(
-        started, key=lambda account: account.lifetime.generation.started_at, reverse=True
-    )
+    return sorted(started, key=lambda account: account.lifetime.generation.started_at, reverse=True)
 
 
 def raise_combined(errors: list[BaseException]) -> None:

@@ -130,6 +130,24 @@ def apply(config: Config, catalog: Catalog) -> None:
         catalog.enable(entry, False)
 
 
+def configured(
+    path: str | os.PathLike[str], installed: Catalog | None
+) -> tuple[Catalog, dict[str, dict[str, Any]]]:
+    """Return a catalog arranged as a file says, and the settings in it.
+
+    ``installed`` is copied; with None it is discovered.
+
+    Raises:
+        ConfigurationError: The file is missing or wrong (WSAEINVAL 10022).
+    """
+    from nspkit._catalog import Catalog
+
+    config = read(path)
+    catalog = Catalog.discover() if installed is None else installed.copy()
+    apply(config, catalog)
+    return catalog, config.providers
+
+
 def _entries(config: Config, catalog: Catalog, names: dict[Path, str]) -> list[CatalogEntry]:
     entries: list[CatalogEntry] = []
     for path, name in names.items():

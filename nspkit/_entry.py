@@ -220,6 +220,11 @@ class CatalogEntry:
         """Return the verdict, or ``None`` while it cannot be had; the provider is imported."""
         return self._verdict.get()
 
+    def serves(self, namespace: int) -> bool:
+        """Tell whether the provider is known to serve a namespace; it is imported for that."""
+        info = self.info
+        return info is not None and info.namespace == namespace
+
     def is_same_provider(self, other: CatalogEntry) -> bool:
         """Tell whether an entry of another catalog is about the same installed provider."""
         return self._verdict is other._verdict

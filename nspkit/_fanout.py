@@ -40,7 +40,7 @@ _BATCH = BUFFER // 4
 _CLOSED = "the lookup was closed"
 
 LACKING: Any = object()
-"""What a stream ends with when its provider lacks the hook."""
+"""What a stream ends with when its provider lacks the hook, or is of another namespace."""
 
 
 class Stream(Job):
@@ -119,7 +119,7 @@ class Stream(Job):
         end = None  # an error refers to this frame: no cycle
 
     def _pump(self) -> Any:
-        """Pass on what the provider yields; `LACKING` if it lacks the hook."""
+        """Pass on what the provider yields; `LACKING` if it is not one of those that are asked."""
         part, put = self.part, self.results.put
         if self.stopped:
             return None  # abandoned before it began: nothing is started for nobody
@@ -127,7 +127,7 @@ class Stream(Job):
             held = part.account.held_back()
             if held is not None:
                 raise held
-            if part.account.lacks(part.hook):
+            if part.account.lacks(part.hook, part.query.namespace):
                 return LACKING
         part.begin(self._generation)
         while not self.stopped and (item := part.step()) is not DONE:
@@ -304,13 +304,9 @@ class Fanout:
         failed = [error for error in failed if error is not LACKING]
         if not failed:
             raise ServiceNotFoundError("no provider that is installed can look anything up")
-        last = failed[-1]
         if self._single:
-            raise again(last) from (last.__cause__ or last)
-        named = "; ".join(str(error) for error in failed)
-        together = LookupFailedError(f"no provider could answer: {named}", code=last.code)
-        together.errors = tuple(failed)
-        raise together
+            raise again(failed[-1]) from (failed[-1].__cause__ or failed[-1])
+        raise _together(failed)
 
     @property
     def errors(self) -> tuple[NspError, ...]:
@@ -343,3 +339,10 @@ class Fanout:
         for one in self._asked:
             if isinstance(one, Stream):
                 one.stop()
+
+
+def _together(failed: list[NspError]) -> LookupFailedError:
+    named = "; ".join(str(error) for error in failed)
+    error = LookupFailedError(f"no provider could answer: {named}", code=failed[-1].code)
+    error.errors = tuple(failed)
+    return error

@@ -7,7 +7,7 @@ from _thread import get_ident
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nspkit.errors import NotInitialisedError, NspError
+from nspkit.errors import InProgressError, NotInitialisedError, NspError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,17 +18,74 @@ STOPPED, STARTING, STARTED = "stopped", "starting", "started"
 STOPPING, QUARANTINED, CLOSED = "stopping", "quarantined", "closed"
 
 
+class Occupied:
+    """Who is inside a provider, and who must not come back to it.
+
+    ``inside`` says by thread which hook it is in: the final cleanup waits for those. ``barred``
+    are threads that a call from inside would come back on: they wait here for a start or a stop,
+    or work for somebody who is inside.
+    """
+
+    __slots__ = ("_lock", "barred", "inside", "key", "name")
+
+    def __init__(self, name: str, key: Any) -> None:
+        self.name = name
+        self.key = key
+        self.inside: dict[int, str] = {}
+        self.barred: dict[int, None] = {}
+        # Reentrant only because such a lock knows its owner: who comes twice is refused.
+        self._lock = threading.RLock()
+
+    def reentered(self) -> bool:
+        """Whether this call comes from inside the provider, or interrupted this account."""
+        ident = get_ident()
+        return (
+            ident in self.inside or ident in self.barred or self._lock._is_owned()  # type: ignore[attr-defined]
+        )
+
+    def refuse_reentry(self, what: str) -> None:
+        """Raise InProgressError (WSAEINPROGRESS 10036) for a call from inside."""
+        if self.reentered():
+            raise self.reentry(what)
+
+    def reentry(self, what: str) -> InProgressError:
+        """Return the error for a call from inside."""
+        return InProgressError(
+            f"{what} of provider {self.name!r} came from inside one of its own calls, or "
+            "interrupted one on this thread; do it after that call has come back",
+            guid=self.key,
+        )
+
+    def wait(self, event: threading.Event, seconds: float | None) -> bool:
+        """Wait for ``event``; who comes on this thread meanwhile (a signal) is refused."""
+        ident = get_ident()
+        try:
+            self.barred[ident] = None
+            return event.wait(seconds)
+        finally:
+            self.barred.pop(ident, None)
+
+
 class Generation:
     """One round of a lifetime, from a startup to its cleanup.
 
     ``open`` is what the guard looks at: false before the startup came back and from the moment
     the final cleanup began. ``users`` are what was opened and has to be ended then, oldest first:
     lookups, watches, registrations. ``payload`` is the started provider; the layer above puts it
-    there as the last act of a start and takes it away as the last act of a stop. ``table`` is its
-    routine table, which stays and refuses.
+    there as the last act of a start and takes it away as the last act of a stop. ``table`` is
+    its routine table, which stays and refuses.
     """
 
-    __slots__ = ("__weakref__", "lifetime", "number", "open", "payload", "started_at", "table", "users")
+    __slots__ = (
+        "__weakref__",
+        "lifetime",
+        "number",
+        "open",
+        "payload",
+        "started_at",
+        "table",
+        "users",
+    )
 
     def __init__(self, lifetime: Any, number: int) -> None:
         self.lifetime = lifetime

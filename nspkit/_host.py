@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from nspkit import _process
@@ -11,18 +10,19 @@ from nspkit._closing import in_reverse_order
 from nspkit._constants import LookupFlags, Namespace
 from nspkit._events import Events
 from nspkit._fanout import Fanout
+from nspkit._late import Later, Unclosed
 from nspkit._lookup import Direct, Lookup
 from nspkit._model import ProviderInfo, Query
 from nspkit._session import Session
 from nspkit._setup import checked_middleware, checked_settings, seconds_in
-from nspkit.errors import InProgressError, InvalidArgumentError, ServiceNotFoundError
+from nspkit.errors import InvalidArgumentError, ServiceNotFoundError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping
     from types import TracebackType
+    from typing import Self
     from uuid import UUID
-
-    from typing_extensions import Self
 
     from nspkit._account import Account
     from nspkit._catalog import Catalog
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LOOKUP = "nsp_lookup_service"
 
 
-class Host:
+class Host(Unclosed):
     """The place that providers plug into; ws2_32 in Winsock.
 
     It starts providers when they are needed, counts who uses them, routes lookups to them, and
@@ -48,7 +48,7 @@ class Host:
         *,
         catalog: Catalog | None = None,
         providers: Iterable[ProviderKey] | None = None,
-        settings: Mapping[str | UUID, Mapping[str, Any]] | None = None,
+        settings: Mapping[Any, Mapping[str, Any]] | None = None,
         middleware: Iterable[object] = (),
         cleanup_timeout: float = 30.0,
     ) -> None:
@@ -72,8 +72,8 @@ class Host:
             raise InvalidArgumentError(f"providers is {providers!r}; give a list of names or GUIDs")
         self.events = Events()
         """Tells what happens to providers; see `Events.subscribe`."""
-        self._later: deque[Any] = deque()
-        self._accounts = Accounts(
+        self._later = Later()
+        self._accounts: Accounts = Accounts(
             catalog,
             providers,
             settings=checked_settings(settings),
@@ -84,6 +84,37 @@ class Host:
         self._known = self._accounts.by_key
         self._closing = self._accounts.closing
         _process.hosts.add(self)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        catalog: Catalog | None = None,
+        middleware: Iterable[object] = (),
+        cleanup_timeout: float = 30.0,
+    ) -> Self:
+        """Make a host as a file says, ``nspkit.toml`` for instance: whole, or not at all.
+
+        Args:
+            path: The file, with ``order``, ``disabled`` and ``[providers.NAME]`` tables.
+            catalog: What is installed; it is not changed. None: what is discovered.
+            middleware: As for `Host`.
+            cleanup_timeout: As for `Host`, in seconds.
+
+        Raises:
+            ConfigurationError: the file is missing or wrong; the message has the file, the line
+                and the key (WSAEINVAL 10022).
+        """
+        from nspkit._config import configured
+
+        arranged, settings = configured(path, catalog)
+        return cls(
+            catalog=arranged,
+            settings=settings,
+            middleware=middleware,
+            cleanup_timeout=cleanup_timeout,
+        )
 
     def __repr__(self) -> str:
         if self._closing.because is not None:
@@ -115,7 +146,7 @@ class Host:
             NspError: what else its ``nsp_startup`` raised.
         """
         if self._later or _process.orphans:
-            self._settle_later()
+            self._later.settle()
         try:
             account = self._known[provider]
         except (KeyError, TypeError):
@@ -170,7 +201,7 @@ class Host:
         """
         seconds = seconds_in("timeout", timeout, optional=True)
         if self._closing.because is None:
-            self._settle_later()
+            self._later.settle()
         self._closing.close(seconds)
 
     def __enter__(self) -> Self:
@@ -193,7 +224,7 @@ class Host:
         *,
         service_class: UUID | str | None = None,
         namespace: Namespace | int = Namespace.ALL,
-        provider: UUID | str | None = None,
+        provider: ProviderKey | None = None,
         context: str = "",
         version: Version | int | None = None,
         protocols: Iterable[tuple[int, int]] = (),
@@ -210,16 +241,8 @@ class Host:
         Directed at one provider and without a time-out, the lookup runs in this thread.
 
         Args:
-            name: What is looked for, or a whole `Query`; None for anything.
-            service_class: Only services of this class: a GUID or a DNS-SD type.
-            namespace: Only providers of this namespace.
-            provider: Only this provider: a UUID, a GUID string or a short name.
-            context: Where to start, in a namespace that has levels.
-            version: Only this version of a service, or what a `Version` says.
-            protocols: Only these, as pairs of address family and protocol.
-            query_string: A filter in a provider's own language.
-            flags: What to return, and how to search.
-            blob: Data of a provider's own.
+            name: What is looked for, or a whole `Query`; None for anything. This and what follows
+                down to ``blob`` are the restrictions of a `Query`, which tells them one by one.
             timeout: How many seconds each provider has, from now, its start included.
             order: ``"catalog"``, or ``"arrival"`` for results as they come.
 
@@ -251,7 +274,7 @@ class Host:
         if query.provider is not None:
             return self._lookup_at(self._account(query.provider), query, timeout)
         seconds = seconds_in("timeout", timeout, optional=True)
-        self._settle_later()
+        self._later.settle()
         accounts = self._accounts.selected(query.namespace)
         if not accounts:
             raise ServiceNotFoundError("there is no provider to ask; install or enable one")
@@ -296,55 +319,5 @@ class Host:
     # -- what finalisers, exit and fork leave ---------------------------------------------------
 
     def _account(self, provider: ProviderKey) -> Account:
-        if self._later or _process.orphans:
-            self._settle_later()
+        self._later.settle()
         return self._accounts.of(provider)
-
-    def _settle_later(self) -> None:
-        """Do what finalisers and interrupted calls left to be done."""
-        _process.close_orphans()
-        while self._later:
-            try:
-                left = self._later.popleft()
-            except IndexError:
-                return  # another thread was quicker
-            try:
-                left.close()
-            except InProgressError:
-                self._later.append(left)
-                return  # still inside: the next operation after that does it
-            except Exception as error:
-                self._report(error)
-
-    def _report(self, error: Exception) -> None:
-        """Tell an error that nobody is there to be raised to."""
-        import logging
-
-        logging.getLogger("nspkit").error("%s", error, exc_info=error)
-
-    def _close_late(self) -> None:
-        try:
-            self.close()
-        except Exception as error:
-            self._report(error)
-
-    def _close_at_exit(self) -> None:
-        self._closing.close_at_exit()
-
-    def _forget(self) -> object:
-        later = list(self._later)
-        self._later.clear()
-        return (later, self._closing.forget())
-
-    def __del__(self) -> None:
-        accounts = getattr(self, "_accounts", None)
-        if accounts is None or accounts.closing.because is not None:
-            return
-        if in_reverse_order(list(accounts.all.values())):
-            # A finaliser takes no lock, waits for nothing and calls no provider: it leaves the
-            # host to the next operation of any host, or to the exit.
-            _process.orphans.append(self)
-            import warnings
-
-            warnings.warn(f"{self!r} was dropped open; close it, or use it in a with block",
-                          ResourceWarning, source=self)

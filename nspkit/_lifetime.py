@@ -5,8 +5,8 @@ One `Lifetime` belongs to one provider of one host and lives as long as the host
 and count change only here, under one lock that is held for nothing else: starting and stopping
 themselves run without it.
 
-Which thread is inside the provider is kept in one dictionary, by thread: that is the guard that
-the final cleanup waits for, and the way a call back from inside is recognised.
+Who is inside the provider is kept by thread, in `Occupied`: that is what the final cleanup waits
+for, and how a call back from inside is recognised.
 """
 
 from __future__ import annotations
@@ -24,70 +24,34 @@ from nspkit._generation import (
     STOPPED,
     STOPPING,
     Generation,
+    Occupied,
     Reference,
     Round,
 )
-from nspkit.errors import InProgressError, NotInitialisedError, NotReadyError, NspError
+from nspkit.errors import NotInitialisedError, NotReadyError, NspError
 
 _starts = counter(1)
 
 
-class Lifetime:
-    """The account of one provider: its state, its references, and who is inside.
-
-    ``inside`` says by thread which hook it is in: the final cleanup waits for those. ``barred`` are
-    threads that a call from inside would come back on: they wait here for a start or a stop, or
-    work for somebody who is inside.
-    """
+class Lifetime(Occupied):
+    """The account of one provider: its state, its references, and who is inside."""
 
     __slots__ = (
-        "_lock",
         "_round",
-        "barred",
         "closed_because",
         "count",
         "generation",
-        "inside",
-        "key",
-        "name",
         "state",
     )
 
     def __init__(self, name: str, key: Any) -> None:
         """Make a stopped one; ``name`` and ``key`` (its GUID) are for messages only."""
-        self.name = name
-        self.key = key
+        super().__init__(name, key)
         self.count = 0
         self.state = STOPPED
         self.closed_because: str | None = None
         self.generation = Generation(self, 0)
-        self.inside: dict[int, str] = {}
-        self.barred: dict[int, None] = {}
         self._round: Round | None = None
-        # Reentrant only because such a lock knows its owner: who comes twice is refused.
-        self._lock = threading.RLock()
-
-    def reentered(self) -> bool:
-        """Whether this call comes from inside the provider, or interrupted this account."""
-        ident = get_ident()
-        return (
-            ident in self.inside
-            or ident in self.barred
-            or self._lock._is_owned()  # type: ignore[attr-defined]
-        )
-
-    def refuse_reentry(self, what: str) -> None:
-        """Raise InProgressError (WSAEINPROGRESS 10036) for a call from inside."""
-        if self.reentered():
-            raise self.reentry(what)
-
-    def reentry(self, what: str) -> InProgressError:
-        """Return the error for a call from inside."""
-        return InProgressError(
-            f"{what} of provider {self.name!r} came from inside one of its own calls, or "
-            "interrupted one on this thread; do it after that call has come back",
-            guid=self.key,
-        )
 
     # -- taking a reference --------------------------------------------------------------------
 
@@ -114,15 +78,15 @@ class Lifetime:
                 self.count += 0 if once else 1
                 generation = reference.generation = self.generation
                 return generation
-        return self._acquire_at_length(reference, starter, once)
+        return self._acquire_at_length(reference, starter, once=once)
 
-    def _acquire_at_length(self, reference: Reference, starter: Any, once: bool) -> Generation:
+    def _acquire_at_length(self, reference: Reference, starter: Any, *, once: bool) -> Generation:
         self.refuse_reentry("startup")
         round = None
         try:
             while reference.generation is None:
                 with self._lock:
-                    round, mine = self._enter(reference, once)
+                    round, mine = self._enter(reference, once=once)
                 if mine:
                     assert round is not None
                     self._start(round, reference, starter)
@@ -137,7 +101,7 @@ class Lifetime:
         finally:
             del round  # an error of the start refers to this frame: no cycle
 
-    def _enter(self, reference: Reference, once: bool) -> tuple[Round | None, bool]:
+    def _enter(self, reference: Reference, *, once: bool) -> tuple[Round | None, bool]:
         """Look, under the lock, at what is to be done: nothing, wait, or start."""
         if self.closed_because is not None:
             raise NotInitialisedError(
@@ -226,15 +190,6 @@ class Lifetime:
                     round.waiting.remove(reference)
             del round
 
-    def wait(self, event: threading.Event, seconds: float | None) -> bool:
-        """Wait for ``event``; who comes on this thread meanwhile (a signal) is refused."""
-        ident = get_ident()
-        try:
-            self.barred[ident] = None
-            return event.wait(seconds)
-        finally:
-            self.barred.pop(ident, None)
-
     # -- giving a reference back ---------------------------------------------------------------
 
     def release(self, reference: Reference | None, stopper: Any, timeout: float | None) -> bool:
@@ -287,10 +242,8 @@ class Lifetime:
         return self._stopping(round)
 
     def _surplus(self) -> NotInitialisedError:
-        why = self.closed_because or (
-            "is not started: there is no reference to give back; match each startup with one "
-            "cleanup"
-        )
+        surplus = "is not started: no reference is left; match each startup with one cleanup"
+        why = self.closed_because or surplus
         return NotInitialisedError(f"provider {self.name!r} {why}", guid=self.key)
 
     def refuse_starts(self, because: str) -> None:
@@ -329,9 +282,7 @@ class Lifetime:
         self.generation.open = False
         return round
 
-    def _stop_after_all(
-        self, stopper: Any, timeout: float | None, caught: BaseException
-    ) -> None:
+    def _stop_after_all(self, stopper: Any, timeout: float | None, caught: BaseException) -> None:
         """Run a stop that was decided on and then interrupted before it was under way."""
         round = self._round
         if round is not None and round.owner == get_ident() and not round.over.is_set():

@@ -12,8 +12,7 @@ from nspkit.errors import CancelledError, InProgressError, NspError
 if TYPE_CHECKING:
     from collections import deque
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from nspkit._account import Account
     from nspkit._generation import Generation

@@ -40,8 +40,7 @@ def at_exit() -> None:
 
 def after_fork_in_child() -> None:
     """Void every host of the parent; no provider is called, nothing is dropped."""
-    for host in [*hosts, *orphans]:
-        _pinned.append((host, host._forget()))
+    _pinned.extend((host, host._forget()) for host in [*hosts, *orphans])
 
 
 atexit.register(at_exit)

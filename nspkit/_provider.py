@@ -18,6 +18,7 @@ from nspkit._error import last_error
 from nspkit._events import EventKind
 from nspkit._resources import Release, Resources
 from nspkit._results import BEGUN, SILENT, Checks, fitted, told, translated
+from nspkit._routines import RoutineTable, raising
 from nspkit.errors import (
     InvalidProcedureTableError,
     NspError,
@@ -36,26 +37,21 @@ if TYPE_CHECKING:
     Routine = Callable[..., Any]
 
 
-class RoutineTable:
-    """The routines of a started provider, one per hook; `NSP_ROUTINE` in Winsock."""
-
-    __slots__ = tuple(HOOKS)
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Routine: ...
-
-    def fill(self, make: Callable[[str], Routine]) -> RoutineTable:
-        """Set every routine to what ``make`` gives for the hook's name; returns the table."""
-        for hook in HOOKS:
-            setattr(self, hook, make(hook))
-        return self
-
-
 class Provider:
     """An instance of a provider's class, from its startup to its end."""
 
-    __slots__ = ("_begins", "_checks", "_events", "_instance", "_manager", "_resources", "hooks", "info", "name", "table")
+    __slots__ = (
+        "_begins",
+        "_checks",
+        "_events",
+        "_instance",
+        "_manager",
+        "_resources",
+        "hooks",
+        "info",
+        "name",
+        "table",
+    )
 
     def __init__(
         self,
@@ -179,7 +175,7 @@ class Provider:
 
     def unload(self, generation: Generation) -> None:
         """Drop every reference to the instance, so that it can be collected."""
-        self.table.fill(lambda hook: _raising(generation.refusal))
+        self.table.fill(lambda hook: raising(generation.refusal))
         if generation.payload is self:
             generation.payload = None
         manager, self._manager, self._instance = self._manager, None, None
@@ -257,7 +253,7 @@ class Provider:
     def _guarded(self, hook: str, generation: Generation) -> Routine:
         """Return the routine of a hook: `Generation.run`, written out here for speed."""
         if hook not in self.hooks:
-            return _raising(lambda: self._unsupported(hook))
+            return raising(lambda: self._unsupported(hook))
         name, guid, inside = self.name, self.info.guid, generation.lifetime.inside
         method, check = self._method(hook), self._checks.of(hook)
         silent, speaks_c = hook in SILENT, hook in C_SPEAKING
@@ -282,20 +278,3 @@ class Provider:
                     inside.pop(ident, None)
 
         return routine
-
-
-def _raising(make: Callable[[], NspError]) -> Routine:
-    def refused(*_args: Any) -> Any:
-        raise make()
-
-    return refused
-
-
-def declared_hooks(provider_class: type) -> frozenset[str]:
-    """Return the hooks that a class implements, without making an instance."""
-    declared = set()
-    for name in dir(provider_class):
-        options = getattr(getattr(provider_class, name, None), f"{PROJECT}_impl", None)
-        if isinstance(options, dict):
-            declared.add(options.get("specname") or name)
-    return frozenset(declared)

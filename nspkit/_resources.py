@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     Exit = Callable[
         [type[BaseException] | None, BaseException | None, TracebackType | None], object
@@ -45,10 +44,7 @@ class Resources:
         where: str = "resources",
         carrying: Callable[[Callable[..., object]], Callable[..., object]] | None = None,
     ) -> None:
-        """Make an empty stack.
-
-        ``where`` names it in messages; ``carrying`` prepares a function for a thread of its own.
-        """
+        """Make an empty one; ``where`` names it, ``carrying`` prepares functions for threads."""
         self._where = where
         self._carrying = carrying or _in_a_copy_of_the_context
         self._exits: list[tuple[str, Exit]] = []
@@ -121,8 +117,8 @@ class Resources:
         """Start a daemon thread that is told to stop, and joined, in its turn.
 
         ``target`` is called with a `threading.Event` first, then ``args``; it should come back
-        soon after the event is set. The thread runs in a copy of this thread's context, in which the
-        host also notes which provider it belongs to. What it raises goes to `threading.excepthook`.
+        soon after the event is set. It runs in a copy of this thread's context, and the host knows
+        whose it is. What it raises goes to `threading.excepthook`.
 
         Raises:
             NotInitialisedError: the release began (10093); the thread has been stopped again.
@@ -133,8 +129,12 @@ class Resources:
         thread = threading.Thread(
             target=self._carrying(target), args=(stop, *args), name=label, daemon=True
         )
-        thread.start()
-        self._add(f"thread {label}", _ThreadExit(thread, stop))
+        try:
+            thread.start()
+            self._add(f"thread {label}", _ThreadExit(thread, stop))
+        except BaseException:
+            stop.set()  # interrupted in between, it is on no stack: nobody else tells it to stop
+            raise
         return thread
 
     def pop_all(self) -> Resources:
@@ -183,13 +183,12 @@ class Resources:
             if not self._released:
                 self._exits.append((name, leave))
                 return
-        refusal = self._refusal(name)
         try:
             leave(None, None, None)
         except Exception as error:
             error.add_note(f"while releasing {name!r}, which came after the release began")
-            raise refusal from error
-        raise refusal
+            raise self._refusal(name) from error
+        raise self._refusal(name)
 
     def _locked(self) -> threading.RLock:
         if self._lock._is_owned():  # type: ignore[attr-defined]
@@ -209,57 +208,63 @@ class Resources:
 class Release:
     """One release of a stack, step by step: it can be interrupted and run on."""
 
-    __slots__ = ("_exits", "_left", "body", "errors")
+    __slots__ = ("_exits", "_resources", "body", "errors")
 
     def __init__(self, resources: Resources, body: BaseException | None = None) -> None:
-        """Take everything from ``resources``; what comes there from now on is refused."""
-        with resources._locked():
-            resources._released = True
-            self._exits, resources._exits = resources._exits, []
-        self._left = len(self._exits)
+        """Make one that has not begun; ``body`` is the error that the exits are shown."""
+        self._resources = resources
+        self._exits: list[tuple[str, Exit]] = []
         self.body = body
         self.errors: list[BaseException] = []
 
     def run(self, report: StepReport | None = None, deadline: float | None = None) -> None:
-        """Release all that is left; errors are in ``errors`` afterwards, none is raised.
+        """Release all that is left; errors are in ``errors`` afterwards.
 
         ``deadline`` (`time.monotonic` seconds) bounds the joining of threads: only the exit of
-        the interpreter sets it, where nobody can wait for a thread for ever.
+        the interpreter sets it, where nobody can wait for a thread for ever. InProgressError
+        (10036): called by a signal handler while this thread adds something.
         """
-        name = "resources"
-        while self._left:
-            try:
-                while self._left:
-                    # Counted down before the call: whatever comes out of it, or arrives on the
-                    # way back, the same release never runs twice and the next one is tried.
-                    self._left -= 1
-                    name, leave = self._exits[self._left]
-                    self._step(name, leave, report, deadline)
-            except BaseException as error:
-                error.add_note(f"while releasing {name!r}")
-                self.errors.append(error)
-        self._exits = []
+        try:
+            self._run(report, deadline)
+        except BaseException as error:
+            # An interrupt between two steps keeps nothing from its release.
+            self.errors.append(error)
+            self._run(report, deadline)
 
-    def _step(
-        self, name: str, leave: Exit, report: StepReport | None, deadline: float | None
-    ) -> None:
+    def _run(self, report: StepReport | None, deadline: float | None) -> None:
+        with self._resources._locked():
+            self._resources._released = True
+            # Twice the same as once: an interrupt on the way out brings us here again.
+            self._exits, self._resources._exits = self._resources._exits or self._exits, []
+        while self._exits:
+            try:
+                while self._exits:
+                    self._step(report, deadline)
+            except BaseException as error:
+                self.errors.append(error)
+
+    def _step(self, report: StepReport | None, deadline: float | None) -> None:
+        name, leave = self._exits[-1]
         if isinstance(leave, _ThreadExit):
             leave.deadline = deadline
-        body, began = self.body, monotonic()
+        body, began, error = self.body, monotonic(), None
+        kind, traceback = (None, None) if body is None else (type(body), body.__traceback__)
         try:
-            details = (None, None, None)
-            if body is not None:
-                details = (type(body), body, body.__traceback__)  # type: ignore[assignment]
-            if leave(*details) and body is not None:
+            # Taken off right before the call: whatever comes out of it, or arrives on the way
+            # back, the same release never runs twice and the next one is tried.
+            del self._exits[-1]
+            if leave(kind, body, traceback) and body is not None:
                 self.body = None
-        except BaseException as error:
+        except BaseException as caught:
+            self.errors.append(caught)
+            caught.add_note(f"while releasing {name!r}")
+            error = caught
+        try:
             if report is not None:
                 report(name, monotonic() - began, error)
-            raise
         finally:
-            del body, leave  # an error refers to this frame: it must not keep the resource
-        if report is not None:
-            report(name, monotonic() - began, None)
+            # An error refers to this frame: no cycle, and it must not keep the resource.
+            del error, body, leave, traceback
 
 
 class _ThreadExit:
@@ -293,13 +298,14 @@ def _name_of(function: object) -> str:
 def _raise_together(what: str, errors: list[BaseException]) -> None:
     """Raise what a release left: an interrupt first, one error as it is, more as a group."""
     try:
-        interrupts = [error for error in errors if not isinstance(error, Exception)]
-        if interrupts:
-            rest = [error for error in errors if error is not interrupts[0]]
-            raise interrupts[0] from (BaseExceptionGroup(what, rest) if rest else None)
+        for interrupt in errors:
+            if not isinstance(interrupt, Exception):
+                rest = [error for error in errors if error is not interrupt]
+                raise interrupt from (BaseExceptionGroup(what, rest) if rest else None)
         if len(errors) == 1:
             raise errors[0]
         if errors:
             raise BaseExceptionGroup(what, errors)
     finally:
-        del errors, interrupts
+        errors = rest = []
+        interrupt = None  # type: ignore[assignment]

@@ -16,7 +16,6 @@ from nspkit.errors import (
     ProviderLoadError,
     error_for,
     get_last_error,
-    set_last_error,
 )
 
 if TYPE_CHECKING:
@@ -57,16 +56,14 @@ def translated(name: str, guid: UUID, hook: str, error: BaseException) -> NspErr
 
 
 def again(error: NspError) -> NspError:
-    """Return a new error for one that is kept.
+    """Return a new error that says the same, without traceback and cause.
 
-    To raise the kept one itself would tie it to the frames that it passes, which refer to whoever
-    keeps it; and two threads may come for it.
+    An error that is raised is tied to the frames that it passes and to all that called them, so
+    the one that is kept, by somebody whom those frames refer to, must be another.
     """
     from copy import copy
 
-    new = copy(error)
-    new.__cause__ = error.__cause__
-    return new
+    return copy(error)
 
 
 class Checks:

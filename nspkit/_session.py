@@ -13,12 +13,10 @@ from nspkit.hookspecs import HOOKS
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
+    from typing import Self
     from uuid import UUID
 
-    from typing_extensions import Self
-
     from nspkit._account import Account
-    from nspkit._host import Host
     from nspkit._lookup import Lookup
 
 
@@ -45,7 +43,7 @@ class Session(Reference):
 
     __slots__ = ("_account", "_host", "_table")
 
-    def __init__(self, host: Host, account: Account) -> None:
+    def __init__(self, host: Any, account: Account) -> None:
         """Make one without a reference; `Host.startup` takes it."""
         self.generation = None
         self._host = host
@@ -59,7 +57,8 @@ class Session(Reference):
     @property
     def info(self) -> ProviderInfo:
         """The provider's info; also after the session was closed."""
-        info: ProviderInfo = self._account.entry.info
+        info = self._account.entry.info
+        assert info is not None  # it was started
         return info
 
     def supports(self, hook: str) -> bool:
@@ -114,7 +113,8 @@ class Session(Reference):
                 blob=blob,
             )
         )
-        return self._host._lookup_at(self._account, query, timeout, self._running())
+        found: Lookup = self._host._lookup_at(self._account, query, timeout, self._running())
+        return found
 
     def set_service(
         self, service: Service, operation: ServiceOperation | int, *, multiple: bool = False
@@ -134,7 +134,7 @@ class Session(Reference):
             raise InvalidArgumentError(f"service is {service!r}; give a nspkit.Service")
         if type(operation) is not ServiceOperation:
             operation = _operation(operation)
-        self._table.nsp_set_service(service, operation, True if multiple else False)
+        self._table.nsp_set_service(service, operation, multiple is True or bool(multiple))
 
     def install_service_class(self, service_class: ServiceClass) -> None:
         """Store the schema of a service class (NSPInstallServiceClass).
@@ -223,7 +223,7 @@ class Session(Reference):
         self.close()
 
 
-def _operation(operation: object) -> ServiceOperation:
+def _operation(operation: Any) -> ServiceOperation:
     """Accept the number of an operation, or say which there are."""
     try:
         return ServiceOperation(operation)

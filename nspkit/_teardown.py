@@ -156,6 +156,7 @@ def combine(what: str, errors: list[BaseException], guid: UUID | None) -> BaseEx
     Anything else becomes a `CleanupError` with the code of the first, all of them in ``.errors``
     and, for tracebacks, as an exception group in its cause.
     """
+    interrupts = rest = errors
     try:
         interrupts = [error for error in errors if not isinstance(error, Exception)]
         rest = [error for error in errors if not interrupts or error is not interrupts[0]]
@@ -178,19 +179,16 @@ def combine(what: str, errors: list[BaseException], guid: UUID | None) -> BaseEx
         del errors, interrupts, rest
 
 
-def run_all(actions: Iterable[Callable[[], object]]) -> list[BaseException]:
-    """Run every action, past whatever they raise; returns the errors in order."""
-    left = list(actions)
-    errors: list[BaseException] = []
-    at = 0
-    while at < len(left):
+def run_all(actions: list[Callable[[], object]], errors: list[BaseException]) -> None:
+    """Run every action, past whatever they raise; adds the errors in order."""
+    at, total = 0, len(actions)
+    while at < total:
         try:
-            while at < len(left):
+            while at < total:
                 at += 1
-                left[at - 1]()
+                actions[at - 1]()
         except BaseException as error:
             errors.append(error)
-    return errors
 
 
 def _nothing() -> None:

@@ -112,7 +112,8 @@ class CatalogView:
         if selected is None:
             entries = self._entries
             is_whole = self._examine()
-            selected = tuple(e for e in entries if e.enabled and _serves(e, wanted))
+            serving = wanted == Namespace.ALL
+            selected = tuple(e for e in entries if e.enabled and (serving or e.serves(wanted)))
             # Kept beside the index that it belongs to: a change of the catalog drops both.
             if is_whole:
                 selections[wanted] = selected
@@ -289,10 +290,3 @@ def _copy(entries: Iterable[CatalogEntry]) -> CatalogView:
     view = CatalogView()
     view._arrange(entry.copy_for(view) for entry in entries)
     return view
-
-
-def _serves(entry: CatalogEntry, namespace: Namespace) -> bool:
-    if namespace == Namespace.ALL:
-        return True
-    info = entry.info
-    return info is not None and info.namespace == namespace

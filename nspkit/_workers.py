@@ -122,6 +122,7 @@ class Workers:
         job: Job | None = None
         while (job := self._next(job)) is not None:
             job.call()
+            del job.call  # it refers to the job
 
     def _next(self, done: Job | None) -> Job | None:
         """Free the place of the job just done and take one; None, and the thread is to leave.

@@ -25,6 +25,16 @@ if TYPE_CHECKING:
     from nspkit._model import Change, Query, Service, ServiceClass
     from nspkit._resources import Resources
 
+__all__ = [
+    "C_SPEAKING",
+    "HOOKS",
+    "PROJECT",
+    "ProviderHooks",
+    "SPI_VERSION",
+    "hookimpl",
+    "hookspec",
+]
+
 PROJECT = "nspkit"
 SPI_VERSION = 1
 

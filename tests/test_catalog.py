@@ -348,7 +348,7 @@ def test_disabling_one_frees_the_name_for_hosts(site: Site) -> None:
             "E: <exception str() failed>",
         ),
         (
-            "class E(Exception):\n    __notes__ = property(lambda self: 1 / 0)\nraise E",
+            "class E(Exception):\n    __cause__ = property(lambda self: 1 / 0)\nraise E",
             "E; mend",
         ),
     ],
@@ -395,7 +395,7 @@ def test_the_traceback_of_a_broken_import_is_kept_as_text(site: Site) -> None:
 
 def test_a_spoilt_traceback_is_told(site: Site) -> None:
     """An exception can be made so that it cannot be shown."""
-    code = "class E(Exception):\n    __notes__ = property(lambda self: 1 / 0)\nraise E"
+    code = "class E(Exception):\n    __cause__ = property(lambda self: 1 / 0)\nraise E"
     site.add("alpha", 1, before=code)
     (entry,) = site.catalog()
     assert entry.traceback == "E, whose traceback cannot be shown: ZeroDivisionError"
@@ -888,6 +888,26 @@ def test_a_restricted_view_is_refused_where_a_name_is_wrong() -> None:
     assert error.value.code == 10022
 
 
+def test_a_copy_goes_its_own_way(site: Site) -> None:
+    """It has the same providers, order and states, and shares what was imported."""
+    for number, name in enumerate(("alpha", "beta", "gamma")):
+        site.add(name, number)
+    catalog = site.catalog()
+    catalog.arrange(["gamma"])
+    catalog.enable("beta", False)
+    copy = catalog.copy()
+    assert (repr(copy), repr(catalog)) == ("<Catalog: gamma, alpha, beta (disabled)>",) * 2
+    copy.uninstall("gamma")
+    copy.enable("beta")
+    assert (repr(copy), repr(catalog)) == (
+        "<Catalog: alpha, beta>",
+        "<Catalog: gamma, alpha, beta (disabled)>",
+    )
+    assert copy["alpha"].load() is catalog["alpha"].load()
+    assert catalog["gamma"].load().__name__ == "Provider"
+    assert site.imported == ["alpha", "gamma"]
+
+
 def test_a_host_may_mark_an_entry() -> None:
     """A failed start is what a host knows, and no catalog."""
     catalog = Catalog()
@@ -1109,10 +1129,11 @@ def test_a_new_order_looks_again_where_the_catalog_changed_meanwhile(site: Site)
 
 def test_arranging_puts_some_first_and_the_others_by_name(site: Site) -> None:
     """It is how a file of settings orders, and imports nothing."""
-    for number, name in enumerate("delta alpha gamma beta eta zeta theta iota".split()):
+    installed = ["delta", "alpha", "gamma", "beta", "eta", "zeta", "theta", "iota"]
+    for number, name in enumerate(installed):
         site.add(name, number)
     catalog = site.catalog()
-    arranged = "theta gamma alpha beta delta eta iota zeta".split()
+    arranged = ["theta", "gamma", "alpha", "beta", "delta", "eta", "iota", "zeta"]
     catalog.arrange(["theta", "gamma"])
     assert names(catalog) == arranged
     assert site.imported == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nspkit._catalog import Catalog
-from nspkit._config import Config, _Places, apply, read
+from nspkit._config import Config, _Places, apply, configured, read
 from nspkit._constants import Namespace
 from nspkit._model import ProviderInfo
 from nspkit.errors import ConfigurationError
@@ -382,3 +382,28 @@ def test_a_name_that_is_wrong_changes_nothing(
     assert message in caught.value.message
     assert (caught.value.code, caught.value.file) == (10022, str(file))
     assert state(catalog) == before
+
+
+def test_a_given_catalog_is_copied_and_configured(file: Path, catalog: Catalog) -> None:
+    """The settings come along; the catalog that was given stays as it was."""
+    before = state(catalog)
+    file.write_text('order = ["system"]\ndisabled = ["dns"]\n[providers.hosts]\nx = 1\n')
+    made, settings = configured(file, catalog)
+    assert state(made) == [("system", True), ("dns", False), ("hosts", True), ("mdns", True)]
+    assert settings == {"hosts": {"x": 1}}
+    assert state(catalog) == before
+
+
+def test_without_a_catalog_what_is_installed_is_configured(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is discovered, and nothing of it is imported."""
+    information = tmp_path / "site" / "one-1.0.dist-info"
+    information.mkdir(parents=True)
+    text = "[nspkit.providers]\none = absent_module:C\n"
+    (information / "entry_points.txt").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    file.write_text('disabled = ["one"]\n')
+    made, settings = configured(file, None)
+    assert ("one", False) in state(made)
+    assert settings == {}

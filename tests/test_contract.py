@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import enum
 import functools
 import math
 import types
@@ -276,15 +275,6 @@ def test_a_constructor_that_requires_arguments_is_refused() -> None:
 def test_a_constructor_that_does_not_tell_is_left_to_the_start() -> None:
     """A class written in C may have no signature to read."""
     assert check(Unreadable("Sample", (), {"info": INFO, "__signature__": 3})) == ()
-
-
-def test_an_enumeration_is_refused() -> None:
-    """Its class is called to look a member up."""
-
-    class Kinds(enum.Enum):
-        ONE = 1
-
-    assert any("cannot be made without arguments" in problem for problem in check(Kinds))
 
 
 def test_an_abstract_class_is_refused() -> None:

@@ -46,7 +46,7 @@ _WIDTH_OF_ADDRESS = len("255.255.255.255")
     "--class",
     "service_class",
     metavar="CLASS",
-    help="Only services of this class: a GUID, or a DNS-SD type such as _http._tcp.",
+    help="Only this class: a GUID or a type as _http._tcp.",
 )
 @click.option(
     "-t",
@@ -64,9 +64,7 @@ _WIDTH_OF_ADDRESS = len("255.255.255.255")
     help="Results as they arrive, the default, or provider by provider.",
 )
 @click.option("--json", "as_lines", is_flag=True, help="Write one JSON object a line.")
-@click.option(
-    "-v", "--verbose", is_flag=True, help="Say what those without an answer said."
-)
+@click.option("-v", "--verbose", is_flag=True, help="Say what those without an answer said.")
 def lookup(
     *,
     name: str | None,

@@ -73,6 +73,7 @@ def _spelt(parameter: click.Parameter | None) -> str:
 
 
 @click.group(
+    "nspkit",
     cls=Program,
     invoke_without_command=True,
     subcommand_metavar="COMMAND [ARGUMENTS]",

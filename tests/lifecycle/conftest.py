@@ -309,6 +309,35 @@ def at_every_point() -> Callable[..., int]:
 
 
 @pytest.fixture
+def interrupt() -> Iterator[Callable[[], None]]:
+    """A function that raises a KeyboardInterrupt in the main thread, by a signal, and waits for it.
+
+    For threads beside the main one, which runs the handler. A signal that comes right before a
+    thread blocks does not wake it, so it is sent again until it was taken.
+    """
+    struck = threading.Event()
+    struck.set()
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        if not struck.is_set():
+            struck.set()
+            raise KeyboardInterrupt
+
+    def strike() -> None:
+        main = threading.main_thread().ident
+        assert main is not None
+        assert main != threading.get_ident()
+        struck.clear()
+        while not struck.wait(0.01):
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    yield strike
+    struck.set()
+    signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.fixture
 def storm() -> Iterator[Callable[..., int]]:
     """A function that calls something again and again while real signals rain.
 

@@ -189,7 +189,7 @@ class _Trap:
         raise RuntimeError("do not ask")
 
     def __repr__(self) -> str:
-        raise SystemExit(1)
+        raise RuntimeError("nor show")
 
 
 # Made when they are needed: pytest would look at them, which is what one of them punishes.
@@ -387,14 +387,26 @@ def test_d24_after_the_end_there_is_no_more(stage: Any, asked: Asked, names: Nam
     assert lookup.errors == ()
 
 
-def test_an_error_that_is_kept_keeps_no_traceback_of_the_reader(stage: Any) -> None:
-    """What is recorded is another object than what was raised, with the same cause."""
+def test_an_error_that_a_direct_lookup_keeps_is_text_only(stage: Any) -> None:
+    """The one that was raised has the cause; the other must not hold the frames of its reader."""
     host = stage.host(stage.provider("p", giving(RuntimeError("x"))))
     lookup = host.lookup("x", provider="p")
     with pytest.raises(ProviderError) as caught:
         next(lookup)
     (kept,) = lookup.errors
-    assert kept is not caught.value
-    assert kept.__traceback__ is None
-    assert kept.__cause__ is caught.value.__cause__
-    assert host.providers()[0].guid == kept.guid
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert (kept.__traceback__, kept.__cause__, kept.__context__) == (None, None, None)
+    assert (str(kept), kept.guid) == (str(caught.value), caught.value.guid)
+
+
+def test_an_error_that_is_raised_for_a_timed_lookup_is_chained(stage: Any) -> None:
+    """Its cause is what the provider raised, wherever that was; a `NspError` is its own."""
+    host = stage.host(
+        stage.provider("p", giving(RuntimeError("x"))), stage.provider("q", giving(Own("y")))
+    )
+    with pytest.raises(ProviderError) as caught:
+        next(host.lookup("x", provider="p", timeout=30))
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    with pytest.raises(Own) as owned:
+        next(host.lookup("x", provider="q", timeout=30))
+    assert isinstance(owned.value.__cause__, Own)

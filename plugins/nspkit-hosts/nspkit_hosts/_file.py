@@ -127,9 +127,7 @@ class _Places:
 
     def add(self, key: bytes, place: int) -> None:
         if self._first.setdefault(key, place) != place:
-            more = self._more.setdefault(key, [])
-            if not more or more[-1] != place:  # a line may have a name twice
-                more.append(place)
+            self._more.setdefault(key, []).append(place)
 
     def of(self, key: bytes) -> list[int]:
         first = self._first.get(key)
@@ -142,8 +140,7 @@ class HostsFile:
     def __init__(self, path: str) -> None:
         """Remember the path; nothing is read yet."""
         self.path = Path(path).absolute()
-        # Reentrant: a signal handler may look a name up while its thread is reading the file.
-        self._reading = threading.RLock()
+        self._reading = threading.Lock()
         self._version: tuple[int, ...] = ()
         self._index = Index(b"")
 
@@ -158,7 +155,7 @@ class HostsFile:
             if version == self._version:
                 return self._index
             with self._reading:
-                if version == self._version:  # another thread was quicker
+                if version == self._version:  # another thread has read it meanwhile
                     return self._index
                 index = self._read()
         except OSError as error:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from uuid import uuid4
 
-import nspkit_hosts
 import pytest
 from nspkit_hosts import (
     SVCID_HOSTNAME,
@@ -23,7 +20,6 @@ import nspkit
 from nspkit.errors import (
     InvalidArgumentError,
     NoDataError,
-    NotReadyError,
     OperationNotSupportedError,
     ServiceNotFoundError,
 )
@@ -85,10 +81,14 @@ def test_an_alias_of_two_hosts_finds_both(ask: Ask) -> None:
     ]
 
 
-def test_without_the_flag_there_are_no_aliases(ask: Ask) -> None:
-    """RETURN_ALIASES asks for them."""
+def test_without_the_flag_there_are_no_aliases(path: Path) -> None:
+    """The host would drop them; the provider does not even make them."""
+    provider = HostsProvider()
+    provider.nsp_startup({"path": path})
     flags = nspkit.LookupFlags.RETURN_NAME | nspkit.LookupFlags.RETURN_ADDR
-    assert shown(ask("localhost", flags=flags)) == [("localhost", False, ["127.0.0.1", "::1"])]
+    query = nspkit.Query("localhost", flags=flags)
+    found = provider.nsp_lookup_service(query, nspkit.Cancellation())
+    assert shown(found) == [("localhost", False, ["127.0.0.1", "::1"])]
 
 
 @pytest.mark.parametrize("name", ["LOCALHOST", "LocalHost.", "localhost."])
@@ -145,6 +145,13 @@ def test_without_a_name_every_host_comes_once(ask: Ask) -> None:
         ("beta.example", False, ["192.0.2.2"]),
         ("link.example", False, ["fe80::7"]),
     ]
+
+
+def test_an_alias_that_is_another_hosts_name_changes_neither(path: Path, ask: Ask) -> None:
+    """Each host comes once, with its own addresses."""
+    path.write_text("192.0.2.1 a\n192.0.2.2 b a\n")
+    hosts = [answer for answer in shown(ask()) if not answer[1]]
+    assert hosts == [("a", False, ["192.0.2.1"]), ("b", False, ["192.0.2.2"])]
 
 
 def test_a_protocol_narrows_the_families(ask: Ask) -> None:
@@ -218,71 +225,6 @@ def test_it_only_reads(host: nspkit.Host) -> None:
         assert not session.supports("nsp_set_service")
         with pytest.raises(OperationNotSupportedError):
             session.set_service(nspkit.Service("x"), nspkit.ServiceOperation.REGISTER)
-
-
-def start(settings: dict[str, object]) -> None:
-    """Start the provider with these settings, and stop it again."""
-    catalog = nspkit.Catalog()
-    catalog.install(HostsProvider)
-    with nspkit.Host(catalog=catalog, settings={"hosts": settings}) as host:
-        host.startup("hosts")
-
-
-@pytest.mark.parametrize("kind", [str, Path])
-def test_the_path_is_a_string_or_a_path(path: Path, kind: type) -> None:
-    """Settings from a file are strings, those of a program are often paths."""
-    start({"path": kind(path)})
-
-
-def test_a_relative_path_is_of_the_folder_at_the_start(
-    path: Path, tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A program that changes its folder later goes on with the same file."""
-    monkeypatch.chdir(tmp_path)
-    catalog = nspkit.Catalog()
-    catalog.install(HostsProvider)
-    with nspkit.Host(catalog=catalog, settings={"hosts": {"path": path.name}}) as host:
-        host.startup("hosts")
-        monkeypatch.chdir("/")
-        assert next(host.lookup("beta.example", provider="hosts")).name == "beta.example"
-
-
-@pytest.mark.parametrize("given", [None, 5, b"/etc/hosts", "", "a\0b", uuid4()])
-def test_another_path_is_refused(given: object) -> None:
-    """The message names the setting and what is right."""
-    with pytest.raises(InvalidArgumentError, match="setting 'path' of hosts"):
-        start({"path": given})
-
-
-def test_an_unknown_setting_is_refused() -> None:
-    """The message names it and the one there is."""
-    with pytest.raises(InvalidArgumentError, match=r"'file'.*'path'"):
-        start({"file": "/etc/hosts"})
-
-
-def test_a_missing_file_is_known_at_the_start(path: Path) -> None:
-    """Not only when somebody looks something up."""
-    path.unlink()
-    with pytest.raises(NotReadyError, match="No such file"):
-        start({"path": path})
-
-
-def test_what_is_no_file_is_not_opened(path: Path) -> None:
-    """To open a pipe would be to wait for somebody who writes into it."""
-    path.unlink()
-    os.mkfifo(path)
-    with pytest.raises(NotReadyError, match="not a regular file"):
-        start({"path": path})
-
-
-def test_the_default_is_the_platforms_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows has its own place for it."""
-    assert nspkit_hosts._default_path() == "/etc/hosts"
-    with monkeypatch.context() as windows:
-        windows.setattr(os, "name", "nt")
-        windows.setenv("SYSTEMROOT", r"D:\Windows")
-        default = nspkit_hosts._default_path()
-    assert default == r"D:\Windows\System32\drivers\etc\hosts"
 
 
 def test_importing_it_imports_nothing_else() -> None:

@@ -103,7 +103,6 @@ class SystemProvider:
     def _answer(self, _stop: threading.Event) -> None:
         for question in iter(self._questions.get, None):
             question.answer()
-            del question  # an idle thread keeps nothing of the last lookup
         self._questions.put(None)  # for the next thread
 
 

@@ -110,12 +110,7 @@ class Question:
                 raise
             # Some platforms say so of a name that they know, but with other families only.
             found = self._resolved(socket.AF_UNSPEC)
-        inet = [
-            (int(family), sockaddr)
-            for family, _type, _proto, _name, sockaddr in found
-            if family in (socket.AF_INET, socket.AF_INET6)
-        ]
-        return found[0][3] or self.name, inet
+        return found[0][3] or self.name, [(int(one[0]), one[4]) for one in found]
 
     def _resolved(self, family: int) -> list[tuple[Any, ...]]:
         flags = socket.AI_CANONNAME
@@ -178,8 +173,8 @@ def _encoded(name: str) -> bytes:
     The socket module would do it too, but with errors that name neither the name nor a way out.
     """
     try:
-        # Nothing that long can become short enough, and IDNA takes long over long names.
-        encoded = b"" if len(name) > _NAME_MAX + 1 else _in_ascii(name)
+        # Not IDNA for all: the first use imports tables that most programs never need.
+        encoded = name.encode("ascii" if name.isascii() else "idna")
     except UnicodeError as error:
         raise _not_a_host(name) from error
     labels = encoded.removesuffix(b".").split(b".")
@@ -188,10 +183,6 @@ def _encoded(name: str) -> bytes:
     if not all(0 < len(label) <= _LABEL_MAX for label in labels):
         raise _not_a_host(name)
     return encoded
-
-
-def _in_ascii(name: str) -> bytes:
-    return name.encode("ascii" if name.isascii() else "idna")
 
 
 def _not_a_host(name: str) -> InvalidArgumentError:

@@ -70,7 +70,7 @@ class Resolver:
         if host != b"hang":
             return self._real(host, *arguments, **options)
         self.hanging.release()
-        assert self.released.wait(PATIENCE)
+        assert self.released.wait(4 * PATIENCE)
         return self._real("127.0.0.9", *arguments, **options)
 
     def wait_until_hanging(self, calls: int = 1) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from nspkit_system import SystemProvider
 from nspkit_system._question import (
     SVCID_HOSTNAME,
     SVCID_INET_HOSTADDRBYINETSTRING,
@@ -60,14 +61,23 @@ def test_a_scope_is_kept(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_canonical_name_comes_first(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name that was asked for follows as its alias, if aliases are asked for."""
+    """The name that was asked for follows as its alias."""
     answers(monkeypatch, "real.example", ("192.0.2.1", 0))
     service, alias = ask("www.example")
     assert (service.name, service.flags) == ("real.example", 0)
     assert (alias.name, alias.flags) == ("www.example", nspkit.ResultFlags.IS_ALIAS)
     assert alias.addresses == service.addresses
-    flags = nspkit.LookupFlags.RETURN_NAME | nspkit.LookupFlags.RETURN_ADDR
-    assert [service.name for service in ask("www.example", flags=flags)] == ["real.example"]
+
+
+def test_without_the_flag_there_are_no_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host would drop them; the provider does not even make them."""
+    answers(monkeypatch, "real.example", ("192.0.2.1", 0))
+    query = nspkit.Query("www.example", flags=nspkit.LookupFlags.RETURN_NAME)
+    provider = SystemProvider()
+    with nspkit.Resources() as resources:
+        provider.nsp_startup({}, resources)
+        found = list(provider.nsp_lookup_service(query, nspkit.Cancellation()))
+    assert [service.name for service in found] == ["real.example"]
 
 
 def test_the_same_name_is_no_alias(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +143,29 @@ def test_protocols_ask_for_types(ask: Ask) -> None:
     ]
 
 
+def test_a_port_of_another_protocol_has_no_data(ask: Ask) -> None:
+    """A TCP port is no UDP port."""
+    with pytest.raises(NoDataError):
+        ask("localhost", service_class=nspkit.ServiceClass.tcp(53).id, protocols=[(V4, UDP)])
+
+
+@pytest.mark.parametrize("flag", [0, nspkit.LookupFlags.ADDRCONFIG])
+def test_the_resolver_is_asked_for_each_address_once(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, flag: int
+) -> None:
+    """With the canonical name; and without families that this machine lacks, if that is asked."""
+    asked = []
+
+    def answer(*arguments: object, flags: int) -> Any:
+        asked.append((*arguments, flags))
+        return [(V4, socket.SOCK_STREAM, TCP, "x.example", ("192.0.2.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    ask("x.example", flags=nspkit.LookupFlags.RETURN_ALL | flag)
+    flags = socket.AI_CANONNAME | (socket.AI_ADDRCONFIG if flag else 0)
+    assert asked == [(b"x.example", 0, socket.AF_UNSPEC, socket.SOCK_STREAM, flags)]
+
+
 def test_a_known_name_without_such_an_address_has_no_data(ask: Ask) -> None:
     """It is not the same as an unknown name, though some platforms say so."""
     with pytest.raises(NoDataError, match="localhost"):
@@ -144,8 +177,10 @@ def test_a_name_of_another_family_only_has_no_data(
 ) -> None:
     """The resolver says that it does not know the name, and is asked once more without family."""
     found = [(V4, socket.SOCK_STREAM, TCP, "x.example", ("192.0.2.1", 0))]
+    asked = []
 
     def only_v4(_host: object, _port: object, family: int, *_rest: object, **_more: object) -> Any:
+        asked.append(family)
         if family == socket.AF_INET6:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return found
@@ -153,6 +188,7 @@ def test_a_name_of_another_family_only_has_no_data(
     monkeypatch.setattr(socket, "getaddrinfo", only_v4)
     with pytest.raises(NoDataError, match=r"x\.example"):
         ask("x.example", protocols=[(socket.AF_INET6, 0)])
+    assert asked == [socket.AF_INET6, socket.AF_UNSPEC]
 
 
 @pytest.mark.parametrize("name", ["a." * 126 + "a", "a." * 126 + "a.", "x" * 63 + ".example"])

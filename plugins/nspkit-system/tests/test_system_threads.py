@@ -49,6 +49,12 @@ def background(function: Callable[[], object]) -> tuple[threading.Thread, list[A
     return thread, outcome
 
 
+def wait_for(thread: threading.Thread) -> None:
+    """Return when a thread has ended."""
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
 def test_threads_are_started_at_the_start_and_gone_after_the_cleanup(make_host: MakeHost) -> None:
     """As many as the setting says, and all of them daemons: the end of a process waits for none."""
     host = make_host(threads=3)
@@ -107,7 +113,7 @@ def test_a_lookup_that_is_closed_comes_back_at_once(make_host: MakeHost, resolve
     thread, outcome = background(lambda: next(lookup))
     resolver.wait_until_hanging()
     lookup.close()
-    thread.join(PATIENCE)
+    wait_for(thread)
     assert isinstance(outcome[0], CancelledError)
 
 
@@ -119,7 +125,7 @@ def test_lookups_do_not_disturb_each_other(make_host: MakeHost, resolver: Any) -
     assert next(host.lookup("localhost", provider="system")).name == "localhost"
     assert not outcome
     resolver.released.set()
-    thread.join(PATIENCE)
+    wait_for(thread)
     assert outcome[0][0].addresses[0].host == "127.0.0.9"
 
 
@@ -131,7 +137,7 @@ def test_a_late_answer_is_dropped(make_host: MakeHost, resolver: Any) -> None:
     lookup.close()
     thread, outcome = background(lambda: list(host.lookup("localhost", provider="system")))
     resolver.released.set()
-    thread.join(PATIENCE)
+    wait_for(thread)
     assert outcome[0][0].name == "localhost"
 
 
@@ -144,7 +150,7 @@ def test_what_nobody_waits_for_is_not_asked(make_host: MakeHost, resolver: Any) 
         with pytest.raises(OperationTimeoutError):
             list(host.lookup("given-up", provider="system", timeout=0.05))
     resolver.released.set()
-    thread.join(PATIENCE)
+    wait_for(thread)
     assert list(host.lookup("localhost", provider="system"))
     assert resolver.asked == ["hang", "localhost"]
 
@@ -163,7 +169,7 @@ def test_a_pile_of_questions_is_refused(
     with pytest.raises(TryAgainError, match="2 questions wait for 1 threads"):
         list(host.lookup("localhost", provider="system"))
     resolver.released.set()
-    thread.join(PATIENCE)
+    wait_for(thread)
     assert list(host.lookup("localhost", provider="system"))
 
 

@@ -1,0 +1,80 @@
+"""What finalisers and interrupted calls leave to be done by the next operation of a host."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from nspkit import _process
+from nspkit._closing import in_reverse_order
+from nspkit.errors import InProgressError
+
+
+class Later(deque[Any]):
+    """Sessions and lookups that are still to be closed, oldest first.
+
+    To append takes no lock and waits for nobody, so a finaliser may do it.
+    """
+
+    __slots__ = ()
+
+    def settle(self) -> None:
+        """Close them; what that raises is logged, since nobody is there to be raised to."""
+        _process.close_orphans()
+        for _ in range(len(self)):
+            try:
+                left = self.popleft()
+            except IndexError:
+                return  # another thread was quicker
+            try:
+                left.close()
+            except InProgressError:
+                self.append(left)  # still inside: the next operation after that does it
+            except Exception as error:
+                report(error)
+
+
+class Unclosed:
+    """How a host ends that nobody closed: as garbage, at the exit, or in a forked child."""
+
+    _accounts: Any
+    _closing: Any
+    _later: Later
+
+    def _close_late(self) -> None:
+        try:
+            self.close()
+        except Exception as error:
+            report(error)
+
+    def _close_at_exit(self) -> None:
+        self._closing.close_at_exit()
+
+    def _forget(self) -> object:
+        later = list(self._later)
+        self._later.clear()
+        return (later, self._closing.forget())
+
+    def __del__(self) -> None:
+        accounts = getattr(self, "_accounts", None)
+        if accounts is None or accounts.closing.because is not None:
+            return
+        if in_reverse_order(list(accounts.all.values())):
+            # A finaliser takes no lock, waits for nothing and calls no provider: it leaves the
+            # host to the next operation of any host, or to the exit.
+            _process.orphans.append(self)
+            import warnings
+
+            message = f"{self!r} was dropped open; close it, or use it in a with block"
+            warnings.warn(message, ResourceWarning, stacklevel=1, source=self)
+
+    def close(self) -> None:
+        """Close it."""
+        raise NotImplementedError
+
+
+def report(error: Exception) -> None:
+    """Log an error that nobody is there to be raised to."""
+    import logging
+
+    logging.getLogger("nspkit").error("%s", error, exc_info=error)

@@ -1,0 +1,48 @@
+"""The routine table of a started provider, and which hooks a class has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nspkit.hookspecs import HOOKS, PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nspkit.errors import NspError
+
+    Routine = Callable[..., Any]
+
+
+class RoutineTable:
+    """The routines of a started provider, one per hook; `NSP_ROUTINE` in Winsock."""
+
+    __slots__ = tuple(HOOKS)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Routine: ...
+
+    def fill(self, make: Callable[[str], Routine]) -> None:
+        """Set every routine to what ``make`` gives for the hook's name."""
+        for hook in HOOKS:
+            setattr(self, hook, make(hook))
+
+
+def raising(make: Callable[[], NspError]) -> Routine:
+    """Return a routine that raises what ``make`` gives."""
+
+    def refused(*_args: Any) -> Any:
+        raise make()
+
+    return refused
+
+
+def declared_hooks(provider_class: type) -> frozenset[str]:
+    """Return the hooks that a class implements, without making an instance."""
+    declared = set()
+    for name in dir(provider_class):
+        options = getattr(getattr(provider_class, name, None), f"{PROJECT}_impl", None)
+        if isinstance(options, dict):
+            declared.add(options.get("specname") or name)
+    return frozenset(declared)
