@@ -106,8 +106,11 @@ class Accounts:
         thread that may; see `Account.lacks`.
         """
         self.closing.refuse()
-        entries = [entry for entry in self.view() if entry.enabled]
-        if namespace != Namespace.ALL:
+        view = self.view()
+        entries = [entry for entry in view if entry.enabled]
+        if all(entry.known is not None for entry in entries):
+            entries = view.select(namespace=namespace)
+        elif namespace != Namespace.ALL:
             entries = [one for one in entries if one.known is None or one.serves(namespace)]
         return [self._made(entry) for entry in entries]
 

@@ -92,8 +92,8 @@ class Closing:
         """Stop all in reverse order of their start, those that are just starting first."""
         accounts = self._refuse_starts(errors)
         run_all([partial(self._await, one, until, budget) for one in accounts], errors)
-        started = in_reverse_order(accounts)
-        run_all([partial(one.close, CLOSED, timeout) for one in started], errors)
+        while started := in_reverse_order(accounts):  # again if an interrupt came before a stop
+            run_all([partial(one.close, CLOSED, timeout) for one in started], errors)
         self._await_others(accounts, budget, errors)
 
     def _refuse_starts(self, errors: list[BaseException]) -> list[Account]:
@@ -132,8 +132,8 @@ class Closing:
         # Another thread may be closing it at this moment, and would end with the process.
         accounts = self._refuse_starts(errors)
         run_all([partial(self._await, one, until, self._budget) for one in accounts], errors)
-        started = in_reverse_order(accounts)
-        run_all([partial(one.close_at_exit, CLOSED) for one in started], errors)
+        while started := in_reverse_order(accounts):
+            run_all([partial(one.close_at_exit, CLOSED) for one in started], errors)
         self._await_others(accounts, self._budget, errors)
         raise_combined(errors)
 

@@ -257,6 +257,14 @@ def test_a_provider_that_is_broken_is_told(nspkit: Installation) -> None:
     assert "a_module_that_is_not_there" in line
 
 
+def test_what_two_say_alike_is_told_once(nspkit: Installation) -> None:
+    """Two with one GUID both say so, and both name both."""
+    nspkit.add("b", guid=nspkit.add("a"))
+    status, _, [line] = nspkit.run("lookup", "printer")
+    assert status == 3
+    assert "'a' (fake-a 1.0) and 'b' (fake-b 1.0)" in line
+
+
 def test_the_only_one_that_is_not_ready_says_why(nspkit: Installation) -> None:
     """Nobody was asked: exit status 3."""
     nspkit.add("a", startup=UNCONFIGURED)
@@ -705,6 +713,16 @@ def test_errors_are_coloured_on_a_terminal_too(nspkit: Installation) -> None:
     assert seen.count("\n") == 1
 
 
+def test_errors_are_broken_between_words_on_a_terminal(nspkit: Installation) -> None:
+    """A narrow one would break them anywhere; in a file they stay whole."""
+    nspkit.add("one", f'raise errors.TryAgainError("{"word " * 40}")')
+    seen = on_a_terminal(nspkit, "lookup", "x", NO_COLOR="1").splitlines()
+    assert len(seen) > 2
+    assert max(map(len, seen)) <= 80
+    assert all(line.startswith("        word word") for line in seen[1:-1])
+    assert len(nspkit.run("lookup", "x")[2]) == 1
+
+
 @pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_colours_can_be_refused(nspkit: Installation, setting: dict[str, str]) -> None:
     """By the one who looks, or by a terminal that has none."""
@@ -909,11 +927,11 @@ def test_a_code_that_two_symbols_have_is_found_by_both(inside: Callable[..., Any
     ("code", "hint"),
     [("WSAETIMEDOU", "did you mean WSAETIMEDOUT?"), ("99999", "a number such as"), ("-1", "-1")],
 )
-def test_an_unknown_code_is_wrong_usage(inside: Callable[..., Any], code: str, hint: str) -> None:
+def test_an_unknown_code_is_wrong_usage(nspkit: Installation, code: str, hint: str) -> None:
     """With a way out."""
-    done = inside("errors", code)
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert hint in done.stderr
+    status, output, [line] = nspkit.run("errors", code)
+    assert (status, output) == (2, [])
+    assert hint in line
 
 
 def test_codes_as_json_have_every_key(inside: Callable[..., Any]) -> None:

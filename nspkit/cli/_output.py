@@ -217,9 +217,13 @@ def standard_output() -> Page:
 
 
 def complain(message: str, *, style: str = "red") -> None:
-    """Write one line for a person to the error output; if that is closed, nobody wants it."""
+    """Write one line for a person to the error output; if that is closed, nobody wants it.
+
+    A terminal that is too narrow for it gets it in several, broken between words.
+    """
     with contextlib.suppress(ReaderGoneError, UnwritableError):
-        Page(sys.stderr).line(Cell("nspkit: ", style), Cell(" ".join(message.split())))
+        margin = Cell("nspkit: ", style)
+        write_indented(Page(sys.stderr), Cell(" ".join(message.split())), margin.width, margin)
 
 
 def show_version(context: click.Context, _parameter: click.Parameter, wanted: object) -> None:

@@ -42,6 +42,7 @@ class Report:
         self._names: dict[UUID | None, str] = {}
         self._started: dict[UUID, str] = {}
         self._told: set[UUID | None] = set()
+        self._said: set[str] = set()
         host.events.subscribe(self._listen)
 
     def name_of(self, guid: UUID | None) -> str:
@@ -96,4 +97,7 @@ class Report:
             if name is not None and f"'{name}'" not in text:
                 text = f"{name}: {text}"
             notes = []
-        complain(", ".join([text, *notes]), style="dim" if is_minor else "red")
+        text = ", ".join([text, *notes])
+        if text not in self._said:  # two that have one GUID say the same
+            self._said.add(text)
+            complain(text, style="dim" if is_minor else "red")

@@ -229,3 +229,17 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict
 def names() -> Callable[[Iterable[Service]], list[str]]:
     """A function that lists the names of results."""
     return lambda lookup: [service.name for service in lookup]
+
+
+@pytest.fixture
+def expire() -> Callable[..., None]:
+    """A function that lets the time of some providers of a lookup be over, the others' not.
+
+    It takes their places in the lookup. So no test depends on how fast the machine is.
+    """
+
+    def expire(lookup: Any, *places: int) -> None:
+        for place in places:
+            lookup._state._asked[place].cancellation._deadline = 0.0
+
+    return expire

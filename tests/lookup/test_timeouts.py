@@ -1,7 +1,7 @@
 """The time that a provider has is bounded from outside, whatever it does with it.
 
-No test waits for time to pass where the outcome depends on it: what is late hangs at a gate, and a
-clock that has to run is a made one.
+No outcome depends on how fast the machine is: what is late hangs at a gate, the time of the others
+is long, and a clock that has to run is a made one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from nspkit import Namespace, Service
+from nspkit._cancellation import Cancellation
 from nspkit._fanout import BUFFER
 from nspkit.errors import CancelledError, LookupFailedError, OperationTimeoutError
 
@@ -57,21 +58,22 @@ def hanging(
 
 @pytest.mark.parametrize("order", ["catalog", "arrival"])
 def test_a_slow_provider_is_recorded_and_never_waited_for(
-    stage: Any, names: Names, order: str
+    stage: Any, names: Names, expire: Any, order: str
 ) -> None:
     """The others answer; the error is 10060 and names the provider and the seconds."""
     gate = stage.gate()
     host = stage.host(
         stage.provider("a"), stage.provider("slow", hanging(gate)), stage.provider("c")
     )
-    lookup = host.lookup("it", timeout=SOON, order=order)
+    lookup = host.lookup("it", timeout=30, order=order)
+    expire(lookup, 1)
     assert names(lookup) == ["it", "it"]
     (error,) = lookup.errors
     assert isinstance(error, OperationTimeoutError)
     assert isinstance(error, TimeoutError)
     assert error.code == 10060
     assert error.guid == host.providers()[1].guid
-    assert error.message == "provider 'slow' did not answer within 0.05 s"
+    assert error.message.startswith("provider 'slow' did not answer within 30 s")
     assert not gate.is_set()
 
 
@@ -104,7 +106,7 @@ def test_a_timeout_of_nothing_takes_what_is_there(stage: Any) -> None:
         next(host.lookup("x", provider="slow", timeout=0))
 
 
-def test_the_start_counts(stage: Any, names: Names, arrived: Any) -> None:
+def test_the_start_counts(stage: Any, names: Names, arrived: Any, expire: Any) -> None:
     """A start that hangs is given up with its lookup, and the hook is not called for nobody."""
     gate, inside = stage.gate(), stage.gate()
     asked: list[str] = []
@@ -118,8 +120,9 @@ def test_the_start_counts(stage: Any, names: Names, arrived: Any) -> None:
         yield Service(query.name)
 
     host = stage.host(stage.provider("slow", lookup, startup=starting), stage.provider("b"))
-    found = host.lookup("first", timeout=SOON)
+    found = host.lookup("first", timeout=30)
     arrived(inside)
+    expire(found, 0)
     assert names(found) == ["first"]
     assert [int(error.code) for error in found.errors] == [10060]
     gate.set()
@@ -143,7 +146,13 @@ class P:
 
 @pytest.mark.parametrize("namespace", [Namespace.ALL, Namespace.DNS])
 def test_an_import_that_hangs_counts(
-    installed: Any, stage: Any, names: Names, monkeypatch: Any, namespace: Namespace
+    installed: Any,
+    stage: Any,
+    names: Names,
+    arrived: Any,
+    expire: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    namespace: Namespace,
 ) -> None:
     """It hangs in a worker, and neither the lookup nor the other providers wait for it."""
     gate, inside = stage.gate(), stage.gate()
@@ -157,15 +166,13 @@ def test_an_import_that_hangs_counts(
         }
     )
     host = stage.host(catalog=catalog)
-    lookup = host.lookup("it", timeout=SOON, namespace=namespace)
-    assert inside.wait(30)
-    # The other one, light as it is, is imported too: how long that takes is of no account here.
-    errors = []
-    while not errors:
-        found, errors = names(lookup), list(lookup.errors)
-    assert "'hangs'" in errors[0].message
-    assert errors[0].code == 10060
-    assert names(host.lookup("it", provider="sound")) == ["it"]
+    lookup = host.lookup("it", timeout=30, namespace=namespace)
+    arrived(inside)
+    expire(lookup, 0)
+    assert names(lookup) == ["it"]
+    (error,) = lookup.errors
+    assert error.code == 10060
+    assert "'hangs'" in error.message
     gate.set()
     host.close()
 
@@ -182,7 +189,9 @@ def test_the_wait_for_a_place_counts(stage: Any, arrived: Any, monkeypatch: Any)
     assert "1 call(s): nsp_lookup_service of 'x' for" in caught.value.message
 
 
-def test_what_was_found_in_time_still_counts(stage: Any, names: Names, arrived: Any) -> None:
+def test_what_was_found_in_time_still_counts(
+    stage: Any, names: Names, arrived: Any, expire: Any
+) -> None:
     """A provider that hangs after two results has given two."""
     gate, inside = stage.gate(), stage.gate()
 
@@ -194,8 +203,9 @@ def test_what_was_found_in_time_still_counts(stage: Any, names: Names, arrived: 
         yield Service("late")
 
     host = stage.host(stage.provider("p", lookup), stage.provider("q"))
-    found = host.lookup("it", timeout=SOON)
+    found = host.lookup("it", timeout=30)
     arrived(inside)
+    expire(found, 0)
     assert names(found) == ["a", "b", "it"]
     assert [int(error.code) for error in found.errors] == [10060]
 
@@ -226,7 +236,7 @@ def test_an_answer_that_is_complete_is_not_late_because_the_reader_is(
 
 
 def test_the_second_is_cancelled_while_the_reader_waits_for_the_first(
-    stage: Any, names: Names, arrived: Any
+    stage: Any, names: Names, arrived: Any, expire: Any
 ) -> None:
     """In catalog order too each provider has its own time, and is told at once when it is over."""
     gate, told = stage.gate(), stage.gate()
@@ -245,8 +255,7 @@ def test_the_second_is_cancelled_while_the_reader_waits_for_the_first(
 
     host = stage.host(stage.provider("p", patient), stage.provider("q", slow))
     lookup = host.lookup("x", timeout=30)
-    second = lookup._state._asked[1]
-    second.cancellation._deadline = 0.0
+    expire(lookup, 1)
     assert names(lookup) == [*map(str, range(BUFFER + 1)), "last"]
     assert [error.code for error in lookup.errors] == [10060]
 
@@ -255,7 +264,7 @@ def test_the_second_is_cancelled_while_the_reader_waits_for_the_first(
 
 
 def test_the_time_that_a_full_buffer_waits_for_its_reader_does_not_count(
-    stage: Any, clock: Clock, arrived: Any
+    stage: Any, clock: Clock, arrived: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reader comes back after an hour; the provider had five seconds and used none."""
     waits = stage.gate()
@@ -267,25 +276,18 @@ def test_the_time_that_a_full_buffer_waits_for_its_reader_does_not_count(
                 left.append((cancellation.remaining(), cancellation.cancelled))
             yield Service(str(number))
 
+    pause = Cancellation.pause
+
+    def watched(self: Cancellation) -> None:
+        pause(self)
+        waits.set()
+
+    monkeypatch.setattr(Cancellation, "pause", watched)
     host = stage.host(stage.provider("p", many))
     lookup = host.lookup("x", timeout=5)
-    stream = lookup._state._asked[0]
-    pause = stream.cancellation.pause
-
-    class Watched:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(cancellation, name)
-
-        def pause(self) -> None:
-            pause()
-            waits.set()
-
-    cancellation = stream.cancellation
-    stream.cancellation = Watched()
     assert next(lookup).name == "0"
     arrived(waits)
     clock.now += 3600
-    assert not cancellation.cancelled
     assert [service.name for service in lookup] == [str(n) for n in range(1, BUFFER + 2)]
     assert lookup.errors == ()
     assert left == [(5.0, False)]
@@ -293,8 +295,6 @@ def test_the_time_that_a_full_buffer_waits_for_its_reader_does_not_count(
 
 def test_a_helper_of_the_provider_is_not_told_while_the_buffer_waits(clock: Clock) -> None:
     """``wait`` and ``cancelled`` stand still with the clock that they look at."""
-    from nspkit._cancellation import Cancellation
-
     cancellation = Cancellation(clock.now + 5)
     clock.now += 3
     cancellation.pause()
@@ -330,15 +330,18 @@ def test_a_provider_is_told_how_much_time_it_has(stage: Any, names: Names, clock
         clock.now += 1
 
     host = stage.host(stage.provider("p", lookup, startup=starting))
-    with pytest.raises(OperationTimeoutError):
-        # The clock says that it is late; whether its result came first does not matter here.
-        raise_late(list(host.lookup("x", provider="p", timeout=4)))
+    # Late by its own clock; whether its answer or the look at that clock came first is open.
+    read_to_the_end(host.lookup("x", provider="p", timeout=4))
+    host.close()
     assert left == [3.0, 1.0, False, 0.0, True]
 
 
-def raise_late(_found: list[Service]) -> None:
-    """Be late even where the result was quicker than the look at the clock."""
-    raise OperationTimeoutError("late")
+def read_to_the_end(lookup: Any) -> None:
+    """Read all; that the answer came in the last moment is as good as that it came late."""
+    try:
+        list(lookup)
+    except OperationTimeoutError:
+        pass
 
 
 def test_a_provider_that_listens_is_woken_when_its_time_is_over(stage: Any) -> None:
@@ -352,20 +355,12 @@ def test_a_provider_that_listens_is_woken_when_its_time_is_over(stage: Any) -> N
         yield
 
     host = stage.host(stage.provider("p", lookup))
-    list_or_timeout(host.lookup("x", provider="p", timeout=SOON))
+    read_to_the_end(host.lookup("x", provider="p", timeout=SOON))
     host.close()
     assert woken == [True, True]
 
 
-def list_or_timeout(lookup: Any) -> None:
-    """Read to the end; that the provider answered in the last moment is as good."""
-    try:
-        list(lookup)
-    except OperationTimeoutError:
-        pass
-
-
-def test_a_timeout_calls_back_on_the_thread_that_reads(stage: Any) -> None:
+def test_a_timeout_calls_back_on_the_thread_that_reads(stage: Any, expire: Any) -> None:
     """``on_cancel`` runs where the time-out is noticed, once; its error is recorded beside it."""
     gate = stage.gate()
     called: list[int] = []
@@ -382,8 +377,9 @@ def test_a_timeout_calls_back_on_the_thread_that_reads(stage: Any) -> None:
 
     registered = stage.gate()
     host = stage.host(stage.provider("p", lookup), stage.provider("q"))
-    found = host.lookup("it", timeout=SOON)
+    found = host.lookup("it", timeout=30)
     assert registered.wait(30)
+    expire(found, 0)
     assert [service.name for service in found] == ["it"]
     assert called == [threading.get_ident()]
     assert [int(error.code) for error in found.errors] == [10060, 10107]
@@ -394,7 +390,7 @@ def test_a_timeout_calls_back_on_the_thread_that_reads(stage: Any) -> None:
 
 
 def test_what_a_provider_does_after_its_time_goes_nowhere(
-    stage: Any, feed: Any, names: Names, arrived: Any
+    stage: Any, feed: Any, names: Names, arrived: Any, expire: Any
 ) -> None:
     """Its late result is dropped, its iterator closed once, its worker gone."""
     gate, inside = stage.gate(), stage.gate()
@@ -406,8 +402,9 @@ def test_what_a_provider_does_after_its_time_goes_nowhere(
 
     made = feed(late, Service("later"))
     host = stage.host(stage.provider("p", lambda q, c: made), stage.provider("q"))
-    lookup = host.lookup("it", timeout=SOON)
+    lookup = host.lookup("it", timeout=30)
     arrived(inside)
+    expire(lookup, 0)
     assert names(lookup) == ["it"]
     assert made.closed == 0
     gate.set()
@@ -417,19 +414,23 @@ def test_what_a_provider_does_after_its_time_goes_nowhere(
 
 
 def test_a_provider_that_fails_because_it_was_cancelled_is_late_and_no_more(
-    stage: Any, names: Names
+    stage: Any, names: Names, arrived: Any, expire: Any
 ) -> None:
     """What it raises then is how it came back, and no second error."""
+    listens = stage.gate()
 
     def lookup(query: Any, cancellation: Any) -> Iterator[Service]:
         told = threading.Event()
         cancellation.on_cancel(told.set)
+        listens.set()
         told.wait(30)
         raise CancelledError("interrupted")
         yield
 
     host = stage.host(stage.provider("p", lookup), stage.provider("q"))
-    found = host.lookup("it", timeout=SOON)
+    found = host.lookup("it", timeout=30)
+    arrived(listens)
+    expire(found, 0)
     assert names(found) == ["it"]
     host.close()
     assert [type(error) for error in found.errors] == [OperationTimeoutError]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from nspkit import (
+    SVCID_HOSTNAME,
+    SVCID_INET_HOSTADDRBYINETSTRING,
+    SVCID_INET_HOSTADDRBYNAME,
     Address,
     LookupFlags,
     Namespace,
@@ -24,11 +26,6 @@ if TYPE_CHECKING:
     from nspkit_hosts._file import Entry, HostsFile, Index
 
 __all__ = ["HostsProvider"]
-
-# Winsock's classes of hosts (svcguid.h).
-SVCID_HOSTNAME = UUID("0002a800-0000-0000-c000-000000000046")
-SVCID_INET_HOSTADDRBYINETSTRING = UUID("0002a801-0000-0000-c000-000000000046")
-SVCID_INET_HOSTADDRBYNAME = UUID("0002a803-0000-0000-c000-000000000046")
 
 _ANY_FAMILY = 0  # AF_UNSPEC
 _CLASSES = (

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from nspkit_hosts import (
+from nspkit_hosts import HostsProvider
+
+import nspkit
+from nspkit import (
     SVCID_HOSTNAME,
     SVCID_INET_HOSTADDRBYINETSTRING,
     SVCID_INET_HOSTADDRBYNAME,
-    HostsProvider,
 )
-
-import nspkit
 from nspkit.errors import (
     InvalidArgumentError,
     NoDataError,

@@ -5,9 +5,17 @@ from __future__ import annotations
 import socket
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-from nspkit import Address, LookupFlags, ResultFlags, Service, ServiceClass
+from nspkit import (
+    SVCID_HOSTNAME,
+    SVCID_INET_HOSTADDRBYINETSTRING,
+    SVCID_INET_HOSTADDRBYNAME,
+    Address,
+    LookupFlags,
+    ResultFlags,
+    Service,
+    svcid_parts,
+)
 from nspkit.errors import (
     ErrorCode,
     InvalidArgumentError,
@@ -18,14 +26,11 @@ from nspkit.errors import (
 )
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from nspkit import Query
 
     Kind = tuple[int, int, int]  # family (0 for any), socket type, protocol
-
-# Winsock's classes of hosts (svcguid.h).
-SVCID_HOSTNAME = UUID("0002a800-0000-0000-c000-000000000046")
-SVCID_INET_HOSTADDRBYINETSTRING = UUID("0002a801-0000-0000-c000-000000000046")
-SVCID_INET_HOSTADDRBYNAME = UUID("0002a803-0000-0000-c000-000000000046")
 
 _NAME_MAX = 253
 _LABEL_MAX = 63
@@ -34,6 +39,7 @@ _HOST_CLASSES = (
     SVCID_INET_HOSTADDRBYNAME,
     SVCID_INET_HOSTADDRBYINETSTRING,
 )
+_TRANSPORTS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 _TYPES = {socket.IPPROTO_TCP: socket.SOCK_STREAM, socket.IPPROTO_UDP: socket.SOCK_DGRAM}
 
 
@@ -142,15 +148,13 @@ def _wanted(query: Query) -> tuple[int, list[Kind]]:
 
 def _port_of(class_id: UUID) -> tuple[int, int]:
     """Return the port of a class like `ServiceClass.tcp(80)`, and its protocol."""
-    port = class_id.time_low & 0xFFFF
-    if class_id == ServiceClass.tcp(port).id:
-        return port, socket.IPPROTO_TCP
-    if class_id == ServiceClass.udp(port).id:
-        return port, socket.IPPROTO_UDP
-    raise ServiceNotFoundError(
-        "the platform's resolver knows hosts, TCP ports and UDP ports, nothing of the class "
-        f"{class_id}"
-    )
+    transport, port, record = svcid_parts(class_id) or ("", 0, 0)
+    if transport not in _TRANSPORTS or record:
+        raise ServiceNotFoundError(
+            "the platform's resolver knows hosts, TCP ports and UDP ports, nothing of the class "
+            f"{class_id}"
+        )
+    return port, _TRANSPORTS[transport]
 
 
 def _numeric(query: Query, name: str) -> Address | None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from nspkit_system import SystemProvider
-from nspkit_system._question import (
+
+import nspkit
+from nspkit import (
     SVCID_HOSTNAME,
     SVCID_INET_HOSTADDRBYINETSTRING,
     SVCID_INET_HOSTADDRBYNAME,
 )
-
-import nspkit
 from nspkit.errors import InvalidArgumentError, NoDataError, ServiceNotFoundError
 
 Ask = Callable[..., list[nspkit.Service]]
