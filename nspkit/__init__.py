@@ -39,8 +39,11 @@ from nspkit._model import (
     Version,
     as_guid,
 )
+from nspkit._registration import Registration, RegistrationState
 from nspkit._resources import Resources
 from nspkit._session import Session
+from nspkit._standing import WatchState
+from nspkit._watch import Watch
 from nspkit.errors import ErrorCode, NspError
 from nspkit.hookspecs import hookimpl
 
@@ -67,6 +70,8 @@ __all__ = [
     "NspError",
     "ProviderInfo",
     "Query",
+    "Registration",
+    "RegistrationState",
     "Resources",
     "ResultFlags",
     "SERVICE_MULTIPLE",
@@ -80,6 +85,8 @@ __all__ = [
     "ServiceOperation",
     "Session",
     "Version",
+    "Watch",
+    "WatchState",
     "__version__",
     "as_guid",
     "hookimpl",

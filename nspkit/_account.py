@@ -56,6 +56,7 @@ class Account:
         "_delay",
         "_events",
         "_house",
+        "_starting",
         "_workers",
         "entry",
         "failure",
@@ -70,6 +71,7 @@ class Account:
         self.failure: tuple[int, str] | None = None
         self.held_until = 0.0
         self._delay = 0.0
+        self._starting: Provider | None = None  # for a fork in between
         self._house = house
         self._events = house.events
         self._workers = house.workers
@@ -99,6 +101,7 @@ class Account:
 
     def start(self, generation: Generation) -> None:
         """Load, make and start the provider; what `Lifetime.acquire` calls."""
+        provider: Provider | None = None
         try:
             provider_class = self.entry.load()
             info = self.entry.info
@@ -112,13 +115,19 @@ class Account:
                 carrying=self._own,
                 middleware=self._house.middleware,
             )
+            self._starting = provider
             provider.start(generation, self._house.settings_of(self.entry))
-        except NspError as error:
-            # Text only: an exception would keep the frames, and so the instance, alive.
-            self.failure = (int(error.code), error.message)
-            self._delay = min(max(FIRST_DELAY, self._delay * 2), LONGEST_DELAY)
-            self.held_until = monotonic() + self._delay
+        except BaseException as error:
+            if provider is not None and provider.is_loaded and generation.payload is None:
+                provider.roll_back(generation, error)  # interrupted on the way to its own
+            if isinstance(error, NspError):
+                # Text only: an exception would keep the frames, and so the instance, alive.
+                self.failure = (int(error.code), error.message)
+                self._delay = min(max(FIRST_DELAY, self._delay * 2), LONGEST_DELAY)
+                self.held_until = monotonic() + self._delay
             raise
+        finally:
+            self._starting = None
         self.failure = None
         self._delay = self.held_until = 0.0
 
@@ -194,7 +203,10 @@ class Account:
     def forget(self, because: str) -> list[Any]:
         """Void it in a forked child; returns what must never be dropped there."""
         generation = self.lifetime.generation
-        pinned = [self.lifetime.forget(because), generation.payload, self._house.middleware]
+        pinned = [self.lifetime.forget(because), self._house.middleware]
+        for provider in (self._starting, generation.payload):
+            pinned.append(provider and (provider, provider.forget()))
+        generation.payload = None
         refusal = generation.refusal()
         pinned += [user.forget(refusal) for user in generation.users]
         return pinned
@@ -275,8 +287,15 @@ class Account:
         """End lookups, watches and registrations, newest first."""
         errors: list[BaseException] = []
         while generation.users:
-            user, _ = generation.users.popitem()
-            errors.extend(user.end())
+            try:
+                user, _ = generation.users.popitem()
+                errors.extend(user.end())
+            except KeyError:
+                pass  # its own reader was quicker
+            except BaseException as error:
+                errors.append(error)
+        for error in errors:
+            error.add_note(f"in the end of what was open at provider {self.entry.name!r}")
         return errors
 
     def _drain(self, generation: Generation, deadline: float | None) -> list[BaseException]:
@@ -284,15 +303,20 @@ class Account:
 
         By looking again and again: the guard takes no lock, so it cannot ring a bell either.
         """
-        errors, pause = self._end_users(generation), 0.0002
-        while self._hanging() or self._workers.busy(self, generation):
+        errors: list[BaseException] = []
+        pause = 0.0002
+        while True:
+            # Looked at first: a call in flight may open something on its way out.
+            busy = bool(self._hanging()) or self._workers.busy(self, generation)
+            errors.extend(self._end_users(generation))
+            if not busy:
+                break
             if deadline is not None and monotonic() > deadline:
                 what = ", ".join(sorted(set(self._hanging().values()))) or "a worker"
                 late = f"provider {self.entry.name!r}: {what} did not come back in time"
                 return [*errors, OperationTimeoutError(late, guid=self.lifetime.key)]
             sleep(pause)
             pause = min(pause * 2, 0.02)
-            errors.extend(self._end_users(generation))  # a call in flight may have opened one
         self._workers.join_leaving(monotonic() + 1.0)
         return errors
 
@@ -304,10 +328,8 @@ class Account:
         return {ident: what for ident, what in inside.items() if ident != me}
 
     def _finished(self, round: Round) -> None:
-        quarantined = self.lifetime.state is QUARANTINED
         self._tell(EventKind.STOPPED)
-        self.lifetime.stopped(round)
-        if quarantined:
+        if self.lifetime.stopped(round):
             round.teardown.errors.clear()  # told as events; nobody is left to raise them
             self._tell(EventKind.QUARANTINE_ENDED)
 

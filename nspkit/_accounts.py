@@ -10,11 +10,14 @@ from nspkit._account import Account
 from nspkit._catalog import Catalog
 from nspkit._closing import Closing
 from nspkit._constants import Namespace
+from nspkit._renewals import Renewals
+from nspkit._value import guid_in
 from nspkit._workers import Workers
-from nspkit.errors import InvalidProviderError
+from nspkit.errors import InvalidArgumentError, InvalidProviderError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from uuid import UUID
 
     from nspkit._entry import CatalogEntry
     from nspkit._events import Events
@@ -35,6 +38,7 @@ class Accounts:
         "closing",
         "events",
         "middleware",
+        "renewals",
         "settings",
         "workers",
     )
@@ -59,7 +63,8 @@ class Accounts:
         self.budget = budget
         self.events = events
         self.workers = Workers("nspkit")
-        self.closing = Closing(self.all, self.workers, budget)
+        self.renewals = Renewals()
+        self.closing = Closing(self.all, self.workers, self.renewals, budget)
         if catalog is not None:
             self._view = self._snapshot(catalog)
 
@@ -74,11 +79,22 @@ class Accounts:
 
     def _snapshot(self, catalog: Catalog) -> CatalogView:
         view = catalog.snapshot()
-        names = {entry.name for entry in view}
-        for provider in self.settings:
-            if isinstance(provider, str) and provider not in names:
-                view[provider]  # a GUID is as good; a name that nobody has is an error
+        self._check_settings(view)
         return view if self._wanted is None else view.restricted(self._wanted)
+
+    def _check_settings(self, view: CatalogView) -> None:
+        """Refuse settings for who is not there, or given to one provider twice (10022)."""
+        names = [entry.name for entry in view]
+        given: dict[str, Any] = {}
+        for provider in self.settings:
+            is_name = isinstance(provider, str) and names.count(provider) == 1
+            name = provider if is_name else view[provider].name
+            if name in given:
+                raise InvalidArgumentError(
+                    f"settings are given to provider {name!r} twice, as {given[name]!r} and as "
+                    f"{provider!r}; give them once"
+                )
+            given[name] = provider
 
     def of(self, provider: Provider) -> Account:
         """Return the account of a provider.
@@ -124,11 +140,8 @@ class Accounts:
 
     def settings_of(self, entry: CatalogEntry) -> Mapping[str, Any]:
         """Return what the application gave a provider, by its name or its GUID."""
-        guid = entry.guid
         for provider, own in self.settings.items():
-            if provider == entry.name or provider == guid:
-                return dict(own)
-            if isinstance(provider, str) and self.view()[provider] is entry:
+            if provider == entry.name or _guid_of(provider) == entry.guid:
                 return dict(own)
         return {}
 
@@ -142,3 +155,11 @@ class Accounts:
                 if ident in lifetime.inside or ident in lifetime.barred:
                     chain.append(lifetime)
         return tuple(chain)
+
+
+def _guid_of(provider: Any) -> UUID | None:
+    """Return the GUID that a key of the settings is or has, or None: it is a short name."""
+    if isinstance(provider, str):
+        return guid_in(provider)
+    found: UUID = getattr(provider, "guid", provider)
+    return found

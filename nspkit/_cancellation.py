@@ -31,9 +31,9 @@ class Cancellation:
         "_callbacks",
         "_cancelled",
         "_deadline",
+        "_errors",
         "_left",
         "_waiting",
-        "errors",
     )
 
     def __init__(self, deadline: float | None = None) -> None:
@@ -43,8 +43,7 @@ class Cancellation:
         self._left: float | None = None
         self._callbacks: list[tuple[Callable[[], object]]] = []
         self._waiting: list[LockType] = []
-        self.errors: list[BaseException] = []
-        """What callbacks raised, in order."""
+        self._errors: list[BaseException] = []
 
     def __repr__(self) -> str:
         remaining = self.remaining()
@@ -103,6 +102,10 @@ class Cancellation:
             bell.release()
         self._call_back()
 
+    def failure(self) -> BaseException | None:
+        """Take out what a callback raised, the oldest first; None when there is no more."""
+        return _take(self._errors)
+
     def pause(self) -> None:
         """Stop the clock: that a full buffer waits for its reader is not the provider's time."""
         self._left = self.remaining()
@@ -114,7 +117,8 @@ class Cancellation:
 
     def release(self) -> None:
         """Drop the callbacks: it is over, and what they refer to may go."""
-        self._callbacks = []
+        if not self._cancelled:  # else who has cancelled is calling them
+            self._callbacks = []
 
     def forget(self) -> None:
         """Be cancelled without calling anybody: in a forked child nothing of it is the child's."""
@@ -128,7 +132,7 @@ class Cancellation:
             try:
                 ticket[0]()
             except (Exception, SystemExit, GeneratorExit) as error:
-                self.errors.append(error)
+                self._errors.append(error)
             except BaseException as error:
                 interrupt = interrupt or error
         if interrupt is not None:

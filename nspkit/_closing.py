@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from _thread import get_ident
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from nspkit._bell import Bell
 from nspkit._generation import STARTED, STARTING, STOPPING
 from nspkit._lock import OwnedLock
 from nspkit._teardown import combine, run_all
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nspkit._account import Account
+    from nspkit._renewals import Renewals
     from nspkit._workers import Workers
 
 CLOSED = "belongs to a host that was closed; make another host"
@@ -29,15 +30,27 @@ FORKED = (
 class Closing:
     """Whether a host is open, and how it is closed, once."""
 
-    __slots__ = ("_accounts", "_budget", "_lock", "_over", "_owner", "_workers", "because")
+    __slots__ = (
+        "_accounts",
+        "_budget",
+        "_lock",
+        "_over",
+        "_owner",
+        "_renewals",
+        "_workers",
+        "because",
+    )
 
-    def __init__(self, accounts: Mapping[Any, Account], workers: Workers, budget: float) -> None:
+    def __init__(
+        self, accounts: Mapping[Any, Account], workers: Workers, renewals: Renewals, budget: float
+    ) -> None:
         """Make one for an open host with these accounts."""
         self._accounts = accounts
         self._workers = workers
+        self._renewals = renewals
         self._budget = budget
         self._lock = OwnedLock("the closing of a host")
-        self._over: threading.Event | None = None
+        self._over: Bell | None = None
         self._owner = 0
         self.because: str | None = None
 
@@ -65,7 +78,7 @@ class Closing:
         budget = self._budget if timeout is None else timeout
         stop = partial(self._stop_all, monotonic() + budget, budget, timeout)
         errors: list[BaseException] = []
-        over, done = threading.Event(), False
+        over, done = Bell(), False
         while not done:
             try:
                 with self._lock:
@@ -76,8 +89,9 @@ class Closing:
                     return
                 # Each step may be done twice, so an interrupt is kept, and then all goes on.
                 stop(errors)
+                self._workers.dismiss(monotonic() + 1.0)
                 self._workers.join_leaving(monotonic() + 1.0)
-                over.set()
+                over.ring()
                 done = True
             except BaseException as caught:
                 if self._over is not over:
@@ -100,6 +114,8 @@ class Closing:
         self.because = self.because or CLOSED
         accounts = list(self._accounts.values())
         run_all([partial(one.lifetime.refuse_starts, CLOSED) for one in accounts], errors)
+        refusal = NotInitialisedError(f"this registration {self.because}")
+        run_all([partial(self._renewals.close, refusal)], errors)
         return accounts
 
     def _await_others(
@@ -141,11 +157,12 @@ class Closing:
         """Void everything in a forked child; returns what must never be dropped there."""
         self.because = FORKED
         self._lock = OwnedLock("the closing of a host")
-        self._over = threading.Event()
-        self._over.set()
+        self._over = Bell()
+        self._over.ring()
         self._owner = 0
         self._workers.forget(FORKED)
-        return [account.forget(FORKED) for account in list(self._accounts.values())]
+        pinned = self._renewals.forget(NotInitialisedError(f"this registration {FORKED}"))
+        return [pinned, *(account.forget(FORKED) for account in list(self._accounts.values()))]
 
 
 def in_reverse_order(accounts: list[Account]) -> list[Account]:

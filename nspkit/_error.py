@@ -51,6 +51,7 @@ class NspError(OSError):
         errno: The number that POSIX code understands; it follows from the code.
         preset: The code of a class, or ``None``; a subclass sets it with
             ``class MyError(NspError, code=ErrorCode.WSAEREFUSED)``.
+        errors: What it is made of, in order, where several things went wrong.
         rollback_errors: What else went wrong when a failed start was undone, in order.
 
     Raises:
@@ -65,6 +66,7 @@ class NspError(OSError):
     message: str
     code: ErrorCode | int
     guid: uuid.UUID | None
+    errors: tuple[BaseException, ...] = ()
     rollback_errors: tuple[BaseException, ...] = ()
 
     def __init_subclass__(cls, *, code: int | None = None, **options: Any) -> None:

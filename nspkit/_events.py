@@ -19,6 +19,9 @@ class EventKind:
     FAILED = "failed"
     QUARANTINED = "quarantined"
     QUARANTINE_ENDED = "quarantine ended"
+    REGISTERED = "registered"
+    REGISTRATION_FAILED = "registration failed"
+    DEREGISTERED = "deregistered"
 
 
 class Event:
@@ -28,7 +31,8 @@ class Event:
         kind: One of the strings of `EventKind`.
         guid: The provider's GUID.
         name: The provider's short name; for `EventKind.STEP` and failures of a step, the name of
-            the step or resource after it, as in ``"hosts: nsp_cleanup"``.
+            the step or resource after it, as in ``"hosts: nsp_cleanup"``; for registrations the
+            name of the service.
         seconds: How long it took, in seconds; 0.0 where nothing was measured.
         error: What went wrong, or None.
     """

@@ -84,8 +84,9 @@ class Stream(Job):
         self.ended = False
         self.stopped = False
         self.call = account.carrying(self.run)
-        # However it is cancelled: a worker that waits for its reader must come back.
-        self.cancellation.on_cancel(self.stop)
+        # However it is cancelled: a worker that waits for its reader must come back, and so must
+        # a reader that waits for its worker.
+        self.cancellation.on_cancel(self._cancelled)
         self._seconds = seconds
         self._generation = generation
         self._directed = directed
@@ -105,7 +106,8 @@ class Stream(Job):
         end: Any = None
         try:
             try:
-                end = self._pump()
+                # Abandoned before it began: nothing is started for nobody.
+                end = None if self.stopped else self._pump()
             finally:
                 if self.stopped:
                     self.part.close(CancelledError("the lookup was abandoned by its reader"))
@@ -121,8 +123,6 @@ class Stream(Job):
     def _pump(self) -> Any:
         """Pass on what the provider yields; `LACKING` if it is not one of those that are asked."""
         part, put = self.part, self.results.put
-        if self.stopped:
-            return None  # abandoned before it began: nothing is started for nobody
         if not self._directed:
             held = part.account.held_back()
             if held is not None:
@@ -142,7 +142,12 @@ class Stream(Job):
             raise part.ending()
         return None
 
+    def _cancelled(self) -> None:
+        self.stop()
+        self._end(self.part.ending())
+
     def _end(self, end: Any) -> None:
+        """Say the last word; what is said after it counts for nothing."""
         self.ended = True
         self.results.put((self, end))
 
@@ -161,7 +166,9 @@ class Stream(Job):
 
     def left(self) -> float | None:
         """Return the seconds that the provider still has, None without a limit or while paused."""
-        return None if self.ended else self.cancellation.remaining()
+        # Cancelled is not late: that it was ended stands in its part before it is cancelled.
+        over = self.ended or self.part.ended is not None
+        return None if over else self.cancellation.remaining()
 
     def stop(self) -> None:
         """Let the worker end by itself; safe in a finaliser: it takes no lock and waits not."""
@@ -194,7 +201,16 @@ class Stream(Job):
 class Fanout:
     """The state of a lookup over several providers; the `Lookup` is only its face."""
 
-    __slots__ = ("_asked", "_closed", "_failed", "_reader", "_results", "_single", "_workers", "over")
+    __slots__ = (
+        "_asked",
+        "_closed",
+        "_failed",
+        "_reader",
+        "_results",
+        "_single",
+        "_workers",
+        "over",
+    )
 
     def __init__(self, workers: Workers, *, single: bool, arrival: bool) -> None:
         """Make one that asks nobody yet.
@@ -247,6 +263,8 @@ class Fanout:
         Raises:
             NspError: as the lookup does.
         """
+        if self._workers.gone is not None:
+            raise NotInitialisedError(f"this lookup {self._workers.gone}")
         ident, reader = get_ident(), self._reader
         if reader.get(None) == ident or reader.setdefault(None, ident) != ident:
             raise InProgressError(
@@ -260,8 +278,6 @@ class Fanout:
 
     def _next(self) -> Any:
         while self._closed or not self.over:
-            if self._workers.gone is not None:
-                raise NotInitialisedError(f"this lookup {self._workers.gone}")
             if self._closed:
                 raise CancelledError(_CLOSED)
             active = [one for one in self._asked if isinstance(one, Stream) and not one.over]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from _thread import get_ident
-from contextvars import copy_context
+from _thread import RLock, get_ident
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from nspkit._bell import Bell
 from nspkit.errors import InProgressError, NotInitialisedError, NspError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Occupied:
     or work for somebody who is inside.
     """
 
-    __slots__ = ("_lock", "barred", "inside", "key", "name")
+    __slots__ = ("_lock", "_round", "barred", "inside", "key", "name")
 
     def __init__(self, name: str, key: Any) -> None:
         self.name = name
@@ -34,13 +34,17 @@ class Occupied:
         self.inside: dict[int, str] = {}
         self.barred: dict[int, None] = {}
         # Reentrant only because such a lock knows its owner: who comes twice is refused.
-        self._lock = threading.RLock()
+        self._lock = RLock()
+        self._round: Round | None = None
 
     def reentered(self) -> bool:
         """Whether this call comes from inside the provider, or interrupted this account."""
-        ident = get_ident()
+        ident, round = get_ident(), self._round
         return (
-            ident in self.inside or ident in self.barred or self._lock._is_owned()  # type: ignore[attr-defined]
+            ident in self.inside
+            or ident in self.barred
+            or (round is not None and round.owner == ident and not round.over.rung)
+            or self._lock._is_owned()  # type: ignore[attr-defined]
         )
 
     def refuse_reentry(self, what: str) -> None:
@@ -56,14 +60,25 @@ class Occupied:
             guid=self.key,
         )
 
-    def wait(self, event: threading.Event, seconds: float | None) -> bool:
-        """Wait for ``event``; who comes on this thread meanwhile (a signal) is refused."""
-        ident = get_ident()
+    def wait(self, round: Round, seconds: float | None) -> bool:
+        """Wait for the end of a round; who comes on this thread meanwhile (a signal) is refused.
+
+        Raises:
+            InProgressError: the round is a start, and waits for one that waits for this (10036).
+        """
+        ident, starting = get_ident(), STARTING_IN.get()
         try:
             self.barred[ident] = None
-            return event.wait(seconds)
+            if starting is not None:
+                # The own wait is written down first: of two that look, one sees the other.
+                starting.on[ident] = round.waits
+                if round.waits.lead_to(starting):
+                    raise self.reentry("startup")
+            return round.over.wait(seconds)
         finally:
             self.barred.pop(ident, None)
+            if starting is not None:
+                starting.on.pop(ident, None)
 
 
 class Generation:
@@ -138,15 +153,46 @@ class Reference:
 class Round:
     """A start or a stop in progress, run by the thread ``owner``; others wait for ``over``."""
 
-    __slots__ = ("error", "generation", "over", "owner", "teardown", "waiting")
+    __slots__ = (
+        "error",
+        "generation",
+        "over",
+        "owner",
+        "teardown",
+        "tried",
+        "waiting",
+        "waits",
+    )
 
     def __init__(self, generation: Generation) -> None:
         self.generation = generation
-        self.over = threading.Event()
+        self.over = Bell()
         self.owner = get_ident()
         self.error: NspError | None = None
+        self.tried = False
         self.waiting: list[Reference] = []
+        self.waits = Waits()
         self.teardown: Any = None
+
+
+class Waits:
+    """Which other rounds a start waits for, by the threads that do; it refers to no provider."""
+
+    __slots__ = ("on",)
+
+    def __init__(self) -> None:
+        self.on: dict[int, Waits] = {}
+
+    def lead_to(self, other: Waits) -> bool:
+        """Whether this one waits, directly or not, for the other: two that need each other."""
+        found = [self]
+        for waits in found:
+            found += [one for one in list(waits.on.values()) if one not in found]
+        return other in found
+
+
+STARTING_IN: ContextVar[Waits | None] = ContextVar("nspkit_starting_in", default=None)
+"""The start that this thread, or a worker that goes on for it, is part of."""
 
 
 def carrying(chain: Sequence[Any], function: Callable[..., T]) -> Callable[..., T]:

@@ -13,8 +13,10 @@ from nspkit._fanout import Fanout
 from nspkit._late import Later, Unclosed
 from nspkit._lookup import Direct, Lookup
 from nspkit._model import ProviderInfo, Query
+from nspkit._services import Services
 from nspkit._session import Session
 from nspkit._setup import checked_middleware, checked_settings, seconds_in
+from nspkit._watching import Watching
 from nspkit.errors import InvalidArgumentError, ServiceNotFoundError
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 LOOKUP = "nsp_lookup_service"
 
 
-class Host(Unclosed):
+class Host(Services, Watching, Unclosed):
     """The place that providers plug into; ws2_32 in Winsock.
 
     It starts providers when they are needed, counts who uses them, routes lookups to them, and
@@ -182,7 +184,9 @@ class Host(Unclosed):
 
         Raises:
             InvalidProviderError: no such provider (WSAEINVAL 10022).
+            NotInitialisedError: the host is closed (WSANOTINITIALISED 10093).
         """
+        self._closing.refuse()
         return self._account(provider).lifetime.count
 
     def close(self, *, timeout: float | None = None) -> None:
@@ -299,6 +303,7 @@ class Host(Unclosed):
         account.lifetime.refuse_reentry("a lookup")
         if seconds is None:
             return Lookup(Direct(account, query, LOOKUP, generation), self._later, self)
+        self._closing.refuse()
         fanout = Fanout(self._accounts.workers, single=True, arrival=False)
         fanout.ask(account, query, LOOKUP, seconds=seconds, generation=generation)
         return Lookup(fanout, self._later, self)
@@ -309,7 +314,11 @@ class Host(Unclosed):
         """Return the entries of this host, in order, with what only the host knows.
 
         A provider whose last start failed, or that is quarantined, says so in its ``state``.
+
+        Raises:
+            NotInitialisedError: the host is closed (WSANOTINITIALISED 10093).
         """
+        self._closing.refuse()
         entries = []
         for entry in self._accounts.view():
             account = self._accounts.all.get(entry)

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 from nspkit import _process
-from nspkit._closing import in_reverse_order
+from nspkit._generation import STARTED, STARTING
 from nspkit.errors import InProgressError
 
 
@@ -41,11 +41,15 @@ class Unclosed:
     _closing: Any
     _later: Later
 
-    def _close_late(self) -> None:
+    def _close_late(self) -> bool:
+        """Close it; False where that has to wait, because this call comes from inside it."""
         try:
             self.close()
+        except InProgressError:
+            return False
         except Exception as error:
             report(error)
+        return True
 
     def _close_at_exit(self) -> None:
         self._closing.close_at_exit()
@@ -59,7 +63,8 @@ class Unclosed:
         accounts = getattr(self, "_accounts", None)
         if accounts is None or accounts.closing.because is not None:
             return
-        if in_reverse_order(list(accounts.all.values())):
+        states = [account.lifetime.state for account in list(accounts.all.values())]
+        if STARTED in states or STARTING in states:
             # A finaliser takes no lock, waits for nothing and calls no provider: it leaves the
             # host to the next operation of any host, or to the exit.
             _process.orphans.append(self)

@@ -11,8 +11,7 @@ for, and how a call back from inside is recognised.
 
 from __future__ import annotations
 
-import threading
-from _thread import get_ident
+from _thread import RLock, get_ident
 from itertools import count as counter
 from typing import Any
 
@@ -21,6 +20,7 @@ from nspkit._generation import (
     QUARANTINED,
     STARTED,
     STARTING,
+    STARTING_IN,
     STOPPED,
     STOPPING,
     Generation,
@@ -37,7 +37,6 @@ class Lifetime(Occupied):
     """The account of one provider: its state, its references, and who is inside."""
 
     __slots__ = (
-        "_round",
         "closed_because",
         "count",
         "generation",
@@ -51,7 +50,6 @@ class Lifetime(Occupied):
         self.state = STOPPED
         self.closed_because: str | None = None
         self.generation = Generation(self, 0)
-        self._round: Round | None = None
 
     # -- taking a reference --------------------------------------------------------------------
 
@@ -93,10 +91,8 @@ class Lifetime(Occupied):
                 elif round is not None:
                     self._share(round, reference)
             return reference.generation
-        except BaseException:
-            started = self._round
-            if started is not None and self.state is STARTING and started.owner == get_ident():
-                self._settle(started, reference)  # interrupted before it was under way
+        except BaseException as caught:
+            self._start_after_all(reference, starter, caught)
             raise
         finally:
             del round  # an error of the start refers to this frame: no cycle
@@ -126,31 +122,55 @@ class Lifetime(Occupied):
         self.state = STARTING
         return self._round, True
 
-    def _start(self, round: Round, reference: Reference, starter: Any) -> None:
+    def _start(
+        self,
+        round: Round,
+        reference: Reference,
+        starter: Any,
+        error: BaseException | None = None,
+    ) -> None:
         """Run the start once and account for it, whatever interrupts: others wait for that."""
-        generation, ident = round.generation, get_ident()
-        error: BaseException | None = None
-        tried = False
+        generation, ident, token = round.generation, get_ident(), STARTING_IN.set(round.waits)
         try:
-            while not round.over.is_set():
+            while not round.over.rung:
                 try:
-                    if not tried:
-                        tried = True
-                        self.inside[ident] = "nsp_startup"
+                    self.inside[ident] = "nsp_startup"
+                    if not round.tried:
+                        round.tried = True
                         starter.start(generation)
                     elif generation.payload is not None and self.closed_because is not None:
                         # The host was closed meanwhile: what started is stopped right here.
                         raise generation.payload.undo(generation)
                     self._settle(round, reference)
                 except BaseException as caught:
-                    error = error or caught
-                    if isinstance(error, NspError):
-                        round.error = error
+                    if isinstance(caught, NspError):
+                        round.error = round.error or caught
+                    # Of an error and an interrupt the interrupt is raised.
+                    if error is None or not isinstance(caught, Exception):
+                        caught.__cause__, error = caught.__cause__ or error, caught
             if error is not None:
                 raise error
         finally:
             self.inside.pop(ident, None)
+            STARTING_IN.reset(token)
             del error, round  # the error refers to this frame: no cycle
+
+    def _start_after_all(
+        self, reference: Reference, starter: Any, caught: BaseException
+    ) -> None:
+        """Account for a start that was interrupted on its way, or stop waiting for another's."""
+        round = self._round
+        try:
+            if round is None or round.over.rung:
+                return
+            if round.owner == get_ident():
+                round.tried = True
+                self._start(round, reference, starter, caught)
+            with self._lock:
+                if reference in round.waiting:
+                    round.waiting.remove(reference)
+        finally:
+            del round, caught  # the error refers to this frame: no cycle
 
     def _settle(self, round: Round, reference: Reference) -> None:
         """Leave the state STARTING, to whichever side; the only place that does."""
@@ -174,20 +194,17 @@ class Lifetime(Occupied):
                 self.count = held
                 self.state = (CLOSED if closed else STOPPED) if failed else STARTED
                 self._round = None
-        round.over.set()
+        round.over.ring()
 
     def _share(self, round: Round, reference: Reference) -> None:
         """Wait for a start or a stop that another thread runs, and share a start's outcome."""
         try:
-            self.wait(round.over, None)
+            self.wait(round, None)
             if round.error is not None:
                 from copy import copy
 
                 raise copy(round.error) from round.error
         finally:
-            with self._lock:
-                if reference in round.waiting:
-                    round.waiting.remove(reference)
             del round
 
     # -- giving a reference back ---------------------------------------------------------------
@@ -229,7 +246,8 @@ class Lifetime(Occupied):
     def _give_back(self, reference: Reference | None) -> Round | None:
         """Give a reference back, under the lock; the round of the stop if it was the last."""
         round = Round(self.generation)
-        # Looked at after the last call in here: a signal handler may have taken a reference.
+        # Looked at after the last call in here: a signal handler may have taken a reference, and
+        # an interrupt must not lose the one that is given back.
         if reference is not None:
             generation, reference.generation = reference.generation, None
             if generation is not self.generation or self.state is not STARTED:
@@ -239,7 +257,11 @@ class Lifetime(Occupied):
         if self.count > 1:
             self.count -= 1
             return None
-        return self._stopping(round)
+        self._round = round
+        self.count = 0
+        self.state = STOPPING
+        self.generation.open = False
+        return round
 
     def _surplus(self) -> NotInitialisedError:
         surplus = "is not started: no reference is left; match each startup with one cleanup"
@@ -256,7 +278,7 @@ class Lifetime(Occupied):
     def settled(self, seconds: float) -> bool:
         """Wait, at most that long, for a start or stop under way; False if it still is."""
         round = self._round
-        return round is None or self.state is QUARANTINED or self.wait(round.over, seconds)
+        return round is None or self.state is QUARANTINED or self.wait(round, seconds)
 
     def close(self, because: str, stopper: Any, timeout: float | None) -> None:
         """Refuse all starts and, if the provider is started, stop it, whoever holds it.
@@ -269,32 +291,28 @@ class Lifetime(Occupied):
             with self._lock:
                 if self.state is not STARTED:
                     return
-                round = self._stopping(Round(self.generation))
+                self.count = 1  # whoever holds the others
+                round = self._give_back(None)
             stopper.stop(timeout, round)
         except BaseException as caught:
             self._stop_after_all(stopper, timeout, caught)
             raise
 
-    def _stopping(self, round: Round) -> Round:
-        self._round = round
-        self.count = 0
-        self.state = STOPPING
-        self.generation.open = False
-        return round
-
     def _stop_after_all(self, stopper: Any, timeout: float | None, caught: BaseException) -> None:
         """Run a stop that was decided on and then interrupted before it was under way."""
         round = self._round
-        if round is not None and round.owner == get_ident() and not round.over.is_set():
+        if round is not None and round.owner == get_ident() and not round.over.rung:
             stopper.stop(timeout, round, caught)
 
-    def stopped(self, round: Round) -> None:
-        """End a round of stopping; also of one that was quarantined."""
+    def stopped(self, round: Round) -> bool:
+        """End a round of stopping; True if it was quarantined meanwhile."""
         with self._lock:
+            quarantined = self._round is round and self.state is QUARANTINED
             if self._round is round:
                 self._round = None
                 self.state = STOPPED if self.closed_because is None else CLOSED
-        round.over.set()
+        round.over.ring()
+        return quarantined
 
     def quarantine(self, round: Round) -> bool:
         """Let go of a stop that hangs, until it has come back; False if it just has."""
@@ -302,7 +320,7 @@ class Lifetime(Occupied):
             if self._round is not round:
                 return False
             self.state = QUARANTINED
-        round.over.set()
+        round.over.ring()
         return True
 
     def forget(self, because: str) -> object:
@@ -310,7 +328,7 @@ class Lifetime(Occupied):
 
         Returns what was under way, for the child to keep.
         """
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self.closed_because = because
         self.state = CLOSED
         self.count = 0

@@ -123,7 +123,7 @@ class Part:
         try:
             return self.generation.run(self.hook, self._step)
         except NotInitialisedError:
-            if self._iterator is not None and not self.generation.open:
+            if not self.generation.open:
                 # Refused by the guard: what stops the provider ends this part in a moment.
                 self.stop()
                 raise self.ending() from None
@@ -154,8 +154,8 @@ class Part:
         try:
             if self.ended is None and self._iterator is not None:
                 for item in self._iterator:
-                    if self.ended is not None:
-                        break
+                    if self.ended is not None:  # the provider has been at work since
+                        break  # type: ignore[unreachable]
                     if type(item) is Service and self._plain:
                         return item._stamped(self._namespace, self._guid)
                     wanted = self._checked(item)
@@ -165,6 +165,7 @@ class Part:
             # One that was ended meanwhile was interrupted on purpose: so it came back.
             if self.ended is None:
                 if isinstance(error, NspError):
+                    self.translated(error)  # says whose it is
                     raise
                 raise self.translated(error) from error
         if self.ended is not None:
@@ -182,9 +183,9 @@ class Part:
         query = self.query
         if item.flags & ResultFlags.IS_ALIAS and not query.flags & LookupFlags.RETURN_ALIASES:
             return None
-        if query.version is not None and item.version is not None:
-            if not query.version.matches(item.version):
-                return None
+        version = query.version
+        if version is not None and item.version is not None and not version.matches(item.version):
+            return None
         return item._stamped(self._namespace, self._guid)._narrowed(query.flags)
 
     def ending(self) -> NspError:
@@ -194,12 +195,16 @@ class Part:
         return type(ended)(ended.message, code=ended.code, guid=ended.guid)
 
     def end(self, because: NspError | None = None) -> list[NspError]:
-        """End it, from any thread; returns what went wrong in the closing of the iterator."""
+        """End it, from any thread; returns what went wrong in the closing of the iterator.
+
+        Nothing if somebody else has ended it: then that is an error of the lookup only.
+        """
+        mine = self.ended is None
         try:
             self.stop(because)
         finally:
             self._close_iterator()
-        return self.errors
+        return self.errors if mine else []
 
     def stop(self, because: NspError | None = None) -> None:
         """Mark it as ended and cancel: who waits inside comes back, no other call is made."""
@@ -215,7 +220,8 @@ class Part:
     def close(self, because: NspError) -> None:
         """End it as its user: under the guard, or by the final cleanup if that has begun."""
         try:
-            self.stop(because)
+            if self.ended is None:  # else whoever has ended it runs the callbacks
+                self.stop(because)
         finally:
             generation = self.generation
             if generation is not None and self._iterator is not None:
@@ -250,19 +256,15 @@ class Part:
         finally:
             if holder.get(None) is token:
                 del holder[None]
-                if self.generation is not None:
-                    self.generation.users.pop(self, None)
+                assert self.generation is not None
+                self.generation.users.pop(self, None)
                 self.cancellation.release()
             self._collect()
 
     def _collect(self) -> None:
         """Take over what callbacks raised."""
-        failed = self.cancellation.errors
-        while failed:
-            try:
-                self.errors.append(self.translated(failed.pop(0)))
-            except IndexError:
-                return  # another thread was quicker
+        while (failed := self.cancellation.failure()) is not None:
+            self.errors.append(self.translated(failed))
 
     @property
     def over(self) -> bool:

@@ -9,11 +9,45 @@ from __future__ import annotations
 import atexit
 import os
 from collections import deque
-from typing import Any
-from weakref import WeakSet
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from weakref import ref
 
-hosts: WeakSet[Any] = WeakSet()
-"""Every host that was made and not yet collected."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Living:
+    """What was made and not yet collected, the oldest first.
+
+    Not a `weakref.WeakSet`: that cannot be walked through while another thread adds to it.
+    """
+
+    __slots__ = ("_numbers", "_references")
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        self._references: dict[int, ref[Any]] = {}
+
+    def add(self, one: Any) -> None:
+        """Add one; it leaves by itself."""
+        number, references = next(self._numbers), self._references
+
+        def forget(_reference: object) -> None:
+            references.pop(number, None)
+
+        references[number] = ref(one, forget)
+
+    def __iter__(self) -> Iterator[Any]:
+        found = [reference() for reference in list(self._references.values())]
+        return iter([one for one in found if one is not None])
+
+
+hosts = Living()
+"""The hosts; exit and fork are their affair too."""
+
+catalogs = Living()
+"""The catalogs, a host's own among them: a fork may leave their locks held by nobody."""
 
 orphans: deque[Any] = deque()
 """Hosts that became garbage while they had started providers; the next operation closes them."""
@@ -23,23 +57,53 @@ _pinned: list[Any] = []
 
 
 def close_orphans() -> None:
-    """Close the hosts that nobody closed; their errors have gone to their subscribers."""
+    """Close the hosts that nobody closed; their errors have gone to their subscribers.
+
+    Until that is done they stay where the exit finds them, if it comes first.
+    """
     while orphans:
         try:
-            orphan = orphans.popleft()
-        except IndexError:
-            return  # another thread was quicker
-        orphan._close_late()
+            orphan = orphans[0]
+            if not orphan._close_late():
+                return  # this call comes from inside it: the next operation after that does it
+            orphans.remove(orphan)
+        except (IndexError, ValueError):
+            pass  # another thread was quicker
 
 
 def at_exit() -> None:
-    """Close what is still open, on the exiting thread: none can be started any more."""
-    for host in [*hosts, *orphans]:
-        host._close_at_exit()
+    """Close what is still open, the newest first, past whatever that raises.
+
+    Raises:
+        BaseException: the one error there was; `atexit` prints it.
+        BaseExceptionGroup: all errors, in order, where there were several.
+    """
+    left = [*orphans, *hosts]
+    errors: list[BaseException] = []
+    while left:
+        try:
+            while left:
+                left[-1]._close_at_exit()
+                left.pop()
+        except Exception as error:
+            left.pop()
+            errors.append(error)
+        except BaseException as interrupt:
+            errors.append(interrupt)  # and once more: what was closed already is closed in no time
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise BaseExceptionGroup("closing the hosts that were left open", errors)
 
 
 def after_fork_in_child() -> None:
     """Void every host of the parent; no provider is called, nothing is dropped."""
+    for catalog in catalogs:
+        catalog.replace_lock()
+    if not _pinned:
+        # A list that nothing would drop, not even the end of the interpreter, which empties every
+        # module: a code object refers to it, and those are out of the garbage collector's sight.
+        _pinned.append(after_fork_in_child.__code__.replace(co_consts=(_pinned,)))
     _pinned.extend((host, host._forget()) for host in [*hosts, *orphans])
 
 

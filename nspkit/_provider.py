@@ -9,6 +9,7 @@ routine table: a bound method behind the guard, or a stub that answers WSAEOPNOT
 from __future__ import annotations
 
 from _thread import get_ident
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from nspkit._error import last_error
 from nspkit._events import EventKind
 from nspkit._resources import Release, Resources
 from nspkit._results import BEGUN, SILENT, Checks, fitted, told, translated
-from nspkit._routines import RoutineTable, raising
+from nspkit._routines import RoutineTable, raising, untie
+from nspkit._teardown import run_all
 from nspkit.errors import (
     InvalidProcedureTableError,
     NspError,
@@ -93,6 +95,7 @@ class Provider:
                 self._manager.register(wrapper)
             self._manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as error:
+            self._leave_pluggy()
             raise InvalidProcedureTableError(
                 f"provider {name!r} or its middleware has a hook that does not fit: {error}",
                 guid=info.guid,
@@ -110,50 +113,70 @@ class Provider:
             KeyboardInterrupt: as it came, after the same.
         """
         began = monotonic()
+        # Before the hook: what has started is not to fail, or be interrupted, any more.
+        self.table.fill(lambda hook: self._guarded(hook, generation))
+        generation.table = self.table
+        error: BaseException | None = None
+        raised: BaseException | None = None
         try:
-            self._run("nsp_startup", settings, self._resources)
-            self.table.fill(lambda hook: self._guarded(hook, generation))
-            generation.table = self.table
+            self.call("nsp_startup", settings, self._resources)
             generation.payload = self
-        except BaseException as error:
-            self._roll_back(generation, error)
-            self._tell(EventKind.START_FAILED, "", monotonic() - began, error)
-            raise
+        except BaseException as caught:
+            error = caught
+        try:
+            # Not in the handler: what goes wrong now would have the error as its context, and the
+            # error has it among its ``rollback_errors``: a cycle.
+            if error is not None:
+                raised = self.roll_back(generation, error)
+                self._tell(EventKind.START_FAILED, "", monotonic() - began, error)
+                raise raised
+        finally:
+            error = raised = None  # they refer to this frame: no cycle
         self._tell(EventKind.STARTED, "", monotonic() - began)
 
-    def undo(self, generation: Generation) -> NspError:
+    def undo(self, generation: Generation) -> BaseException:
         """Stop again what was started for a host that is closed by now; returns the refusal."""
-        generation.payload = None
-        refusal = generation.refusal()
-        self._roll_back(generation, refusal, self.clean_up)
-        return refusal
+        return self.roll_back(generation, generation.refusal(), self.clean_up)
 
-    def _roll_back(
+    def roll_back(
         self,
         generation: Generation,
         error: BaseException,
-        clean_up: Callable[[], object] | None = None,
-    ) -> None:
-        """Release what there is after a failed start; its errors go with ``error``."""
+        *before: Callable[[], object],
+    ) -> BaseException:
+        """Undo a start, past whatever that raises; its errors go with ``error``.
+
+        Done already, it does nothing. Returns what is to be raised: the error, or, with the error
+        as its cause, an interrupt that came meanwhile.
+        """
         failed: list[BaseException] = []
-        try:
-            if clean_up is not None:
-                clean_up()
-        except Exception as caught:
-            failed.append(caught)
-        failed.extend(self.release())
-        self.unload(generation)
+
+        def release() -> None:
+            failed.extend(self.release())
+
+        unload = partial(self.unload, generation)
+        # Twice, because an interrupt may keep one from beginning; what is done is not done again.
+        run_all([*before, release, release, unload, unload], failed)
+        one: BaseException | None = None
         for one in failed:
             error.add_note(f"and while rolling back: {told(one)}")
         if isinstance(error, NspError):
-            error.rollback_errors = tuple(failed)
-        del failed, error
+            error.rollback_errors += tuple(failed)
+        try:
+            for one in failed:
+                if isinstance(error, Exception) and not isinstance(one, Exception):
+                    one.__cause__ = error
+                    return one
+            return error
+        finally:
+            failed.clear()
+            del error, one  # they refer to this frame: no cycle
 
     def clean_up(self) -> None:
         """Run ``nsp_cleanup``; the host does so once, on the final cleanup."""
         began = monotonic()
         try:
-            self._run("nsp_cleanup")
+            self.call("nsp_cleanup")
         except BaseException as error:
             error.add_note(f"in nsp_cleanup of provider {self.name!r}")
             self._tell(EventKind.FAILED, "nsp_cleanup", monotonic() - began, error)
@@ -169,20 +192,42 @@ class Provider:
         release = Release(self._resources)
         release.run(report, deadline)
         errors, release.errors = release.errors, []
+        error: BaseException | None = None
         for error in errors:
             error.add_note(f"of provider {self.name!r}")
-        return errors
+        try:
+            return errors
+        finally:
+            del error, errors  # they refer to this frame: no cycle
 
     def unload(self, generation: Generation) -> None:
         """Drop every reference to the instance, so that it can be collected."""
         self.table.fill(lambda hook: raising(generation.refusal))
+        self._begins = {}
+        self._leave_pluggy()
         if generation.payload is self:
             generation.payload = None
-        manager, self._manager, self._instance = self._manager, None, None
-        self._begins = {}
+
+    def forget(self) -> object:
+        """Void it in a forked child: who is inside it there calls nothing more on the way out.
+
+        Returns what must never be dropped there.
+        """
+        self.hooks = frozenset()
+        return (self._instance, self._manager, self._resources._forget())
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether there is an instance; what ends is unloaded last."""
+        return self._instance is not None
+
+    def _leave_pluggy(self) -> None:
+        """Part pluggy and the instance, which could be collected only by a collection else."""
+        manager = self._manager
         if manager is not None:
-            for plugin in manager.get_plugins():
-                manager.unregister(plugin)
+            # Not unregister(): it finds a plugin by comparing, which is foreign code.
+            vars(manager.hook).clear()
+        self._manager = self._instance = None
 
     def _tell(
         self, kind: str, step: str, seconds: float, error: BaseException | None = None
@@ -206,27 +251,28 @@ class Provider:
             names = HOOKS[hook]
 
             def method(*args: Any) -> Any:
-                return caller(**dict(zip(names, args, strict=True)))
+                try:
+                    return caller(**dict(zip(names, args, strict=True)))
+                except BaseException as error:
+                    untie(error)
+                    raise
         else:
             method = fitted(implementation.function, implementation.argnames, HOOKS[hook])
         return method
 
-    def _run(self, hook: str, *args: Any) -> None:
-        """Call ``nsp_startup`` or ``nsp_cleanup``, outside of the guard."""
+    def call(self, hook: str, *args: Any) -> Any:
+        """Call a hook without the guard; the caller is under it already, or starts or stops."""
         if hook not in self.hooks:
             raise self._unsupported(hook)
         try:
             last_error.code = 0
             result = self._method(hook)(self.info.guid, *args)
-        except KeyboardInterrupt:
-            raise
         except (Exception, SystemExit, GeneratorExit) as error:
-            translation = translated(self.name, self.info.guid, hook, error)
-            if translation is error:
+            if isinstance(error, NspError):
+                translated(self.name, self.info.guid, hook, error)  # says whose it is
                 raise
-            raise translation from error
-        if result is not None:
-            self._checks.of(hook)(result)
+            raise translated(self.name, self.info.guid, hook, error) from error
+        return None if result is None and hook in SILENT else self._checks.of(hook)(result)
 
     def _unsupported(self, hook: str) -> OperationNotSupportedError:
         known = ", ".join(sorted(self.hooks)) or "no hook at all"
@@ -245,9 +291,10 @@ class Provider:
         try:
             iterator: Iterator[Any] = self._begins[hook](self.info.guid, *args)
             return self._checks.iterator(hook, iterator)
-        except NspError:
-            raise
         except (Exception, SystemExit, GeneratorExit) as error:
+            if isinstance(error, NspError):
+                translated(self.name, self.info.guid, hook, error)  # says whose it is
+                raise
             raise translated(self.name, self.info.guid, hook, error) from error
 
     def _guarded(self, hook: str, generation: Generation) -> Routine:
@@ -269,9 +316,10 @@ class Provider:
                     last_error.code = 0
                 result = method(guid, *args)
                 return None if result is None and silent else check(result)
-            except NspError:
-                raise
             except (Exception, SystemExit, GeneratorExit) as error:
+                if isinstance(error, NspError):
+                    translated(name, guid, hook, error)  # says whose it is
+                    raise
                 raise translated(name, guid, hook, error) from error
             finally:
                 if not outer:

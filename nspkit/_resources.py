@@ -160,6 +160,16 @@ class Resources:
         """
         self.__exit__(None, None, None)
 
+    def _forget(self) -> object:
+        """Void it in a forked child, where nothing of it is the child's to release.
+
+        Returns what must never be dropped there. The lock is replaced, never taken.
+        """
+        self._lock = threading.RLock()
+        self._released = True
+        exits, self._exits = self._exits, []
+        return exits
+
     def __enter__(self) -> Self:
         return self
 

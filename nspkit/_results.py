@@ -42,10 +42,12 @@ def told(error: BaseException) -> str:
 def translated(name: str, guid: UUID, hook: str, error: BaseException) -> NspError:
     """Make a `NspError` of what a hook of provider ``name`` raised; the caller chains it.
 
-    A `NspError` passes. MemoryError is 8, NotImplementedError 10045, TimeoutError 10060, anything
-    else WSASYSCALLFAILURE (10107), from ``nsp_startup`` WSAEPROVIDERFAILEDINIT (10106).
+    A `NspError` passes, and says from then on whose it is. MemoryError is 8, NotImplementedError
+    10045, TimeoutError 10060, anything else WSASYSCALLFAILURE (10107), from ``nsp_startup``
+    WSAEPROVIDERFAILEDINIT (10106).
     """
     if isinstance(error, NspError):
+        error.guid = error.guid or guid
         return error
     message = f"provider {name!r}: {hook} raised {told(error)}"
     for kind, code in _CODES:

@@ -38,6 +38,20 @@ def raising(make: Callable[[], NspError]) -> Routine:
     return refused
 
 
+def untie(error: BaseException) -> None:
+    """Clear the frames of pluggy that an error has passed.
+
+    One of them keeps the error that it raised: a cycle, which would keep the provider's instance
+    until a garbage collection.
+    """
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if frame.f_globals.get("__name__", "").startswith("pluggy."):
+            frame.clear()
+        traceback = traceback.tb_next
+
+
 def declared_hooks(provider_class: type) -> frozenset[str]:
     """Return the hooks that a class implements, without making an instance."""
     declared = set()

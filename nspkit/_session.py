@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from nspkit._constants import LookupFlags, Namespace, ServiceOperation
 from nspkit._generation import Reference
 from nspkit._model import ProviderInfo, Query, Service, ServiceClass, Version, as_guid
+from nspkit._setup import seconds_in
+from nspkit._watching import query_of
 from nspkit.errors import InProgressError, InvalidArgumentError, NotInitialisedError
 from nspkit.hookspecs import HOOKS
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from nspkit._account import Account
     from nspkit._lookup import Lookup
+    from nspkit._watch import Watch
 
 
 class _ClosedTable:
@@ -48,10 +51,11 @@ class Session(Reference):
         self.generation = None
         self._host = host
         self._account = account
-        self._table: Any
+        self._table: Any = None  # `Host.startup` knows it
 
     def __repr__(self) -> str:
-        state = "open" if self.generation is not None and self.generation.open else "closed"
+        good = self._table is not _CLOSED and self.generation is not None and self.generation.open
+        state = "open" if good else "closed"
         return f"<Session of provider {self._account.entry.name!r}: {state}>"
 
     @property
@@ -70,19 +74,21 @@ class Session(Reference):
         """
         if hook not in HOOKS:
             raise InvalidArgumentError(f"no hook {hook!r}; there are {', '.join(HOOKS)}")
-        payload = self._running().payload
+        generation = self._running()
+        payload = generation.payload
         if payload is None:
-            raise self._running().refusal()
+            raise generation.refusal()
         return hook in payload.hooks
 
     def _running(self) -> Any:
-        if self.generation is None:
+        generation = self.generation
+        if generation is None or self._table is _CLOSED:  # closed, or about to be
             raise NotInitialisedError(
                 f"this session of provider {self._account.entry.name!r} is closed; take another "
                 "with host.startup()",
                 guid=self._account.lifetime.key,
             )
-        return self.generation
+        return generation
 
     def lookup(
         self,
@@ -116,6 +122,33 @@ class Session(Reference):
         found: Lookup = self._host._lookup_at(self._account, query, timeout, self._running())
         return found
 
+    def watch(
+        self,
+        query: str | Query | None = None,
+        *,
+        interval: float = 1.0,
+        service_class: UUID | str | None = None,
+        context: str = "",
+        version: Version | int | None = None,
+        protocols: Iterable[tuple[int, int]] = (),
+        query_string: str = "",
+        flags: LookupFlags | int = LookupFlags.RETURN_ALL,
+        blob: bytes | None = None,
+    ) -> Watch:
+        """Watch what is there at this provider; see `Host.watch` (SIO_NSP_NOTIFY_CHANGE)."""
+        asked = query_of(
+            query,
+            service_class=service_class,
+            context=context,
+            version=version,
+            protocols=protocols,
+            query_string=query_string,
+            flags=flags,
+            blob=blob,
+        )
+        seen: Watch = self._host._watch_at(self._account, asked, interval, self._running())
+        return seen
+
     def set_service(
         self, service: Service, operation: ServiceOperation | int, *, multiple: bool = False
     ) -> None:
@@ -133,7 +166,7 @@ class Session(Reference):
         if type(service) is not Service:
             raise InvalidArgumentError(f"service is {service!r}; give a nspkit.Service")
         if type(operation) is not ServiceOperation:
-            operation = _operation(operation)
+            operation = operation_in(operation)
         self._table.nsp_set_service(service, operation, multiple is True or bool(multiple))
 
     def install_service_class(self, service_class: ServiceClass) -> None:
@@ -198,8 +231,11 @@ class Session(Reference):
             timeout: How long a final cleanup may take, in seconds; the host's own limit if None.
 
         Raises:
+            InvalidArgumentError: the timeout is not acceptable (WSAEINVAL 10022).
             NspError: what the final cleanup raised; see `Host.cleanup`.
         """
+        if timeout is not None:
+            timeout = seconds_in("timeout", timeout)
         if self.generation is None:
             return
         self._table = _CLOSED
@@ -223,7 +259,7 @@ class Session(Reference):
         self.close()
 
 
-def _operation(operation: Any) -> ServiceOperation:
+def operation_in(operation: Any) -> ServiceOperation:
     """Accept the number of an operation, or say which there are."""
     try:
         return ServiceOperation(operation)

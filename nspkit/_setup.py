@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from nspkit._discovery import find_entry_points, load
+from nspkit._model import ProviderInfo
 from nspkit.errors import InvalidArgumentError, InvalidProcedureTableError, ProviderLoadError
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ def checked_settings(settings: object) -> dict[Any, dict[str, Any]]:
         raise InvalidArgumentError(f"settings is {type(settings).__name__}; {right}")
     checked = {}
     for provider, own in settings.items():
+        if not isinstance(provider, (str, UUID, ProviderInfo)):
+            raise InvalidArgumentError(
+                f"settings has the key {provider!r}; give a short name or a GUID"
+            )
         if not hasattr(own, "items") or not all(isinstance(key, str) for key in own):
             raise InvalidArgumentError(
                 f"the settings of {provider!r} are {own!r}; {right}, with names as keys"
@@ -57,8 +63,10 @@ def checked_middleware(middleware: Iterable[object]) -> tuple[object, ...]:
             f"middleware is {middleware!r}; give a sequence of wrapper objects or names"
         )
     wrappers = tuple(_made(one) if isinstance(one, str) else one for one in middleware)
-    for wrapper in wrappers:
+    for position, wrapper in enumerate(wrappers):
         _check_wrapper(wrapper)
+        if any(wrapper is other for other in wrappers[:position]):
+            raise InvalidArgumentError(f"the middleware {wrapper!r} is given twice; give it once")
     return wrappers
 
 
@@ -68,9 +76,14 @@ def _made(name: str) -> object:
     if not named:
         known = ", ".join(sorted(one.name for one in found)) or "none"
         raise InvalidArgumentError(f"no middleware {name!r} is installed; installed: {known}")
+    if len(named) > 1:
+        both = " and ".join(one.distribution for one in named)
+        raise InvalidArgumentError(
+            f"the middleware {name!r} is in {both}; give an instance of the one that is meant"
+        )
     try:
         wrapper: object = load(named[0])()
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
         raise ProviderLoadError(
             f"middleware {name!r} of {named[0].distribution} could not be made: "
             f"{type(error).__name__}: {error}"
@@ -79,6 +92,10 @@ def _made(name: str) -> object:
 
 
 def _check_wrapper(wrapper: object) -> None:
+    if isinstance(wrapper, type):
+        raise InvalidProcedureTableError(
+            f"the middleware {wrapper.__qualname__} is a class; give an instance of it"
+        )
     wraps = 0
     for name in dir(type(wrapper)):
         options: Mapping[str, Any] | None = getattr(

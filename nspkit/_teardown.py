@@ -11,6 +11,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from nspkit._bell import Bell
 from nspkit.errors import CleanupError, CleanupTimeoutError, ErrorCode, NspError
 
 if TYPE_CHECKING:
@@ -34,10 +35,9 @@ class Teardown:
         "_finished",
         "_guid",
         "_hanging",
-        "_ident",
         "_name",
         "_steps",
-        "_thread",
+        "_walker",
         "errors",
         "over",
     )
@@ -59,35 +59,34 @@ class Teardown:
         self._finished: Callable[[], None] | None = finished
         self._hanging = hanging
         self._at = 0
-        self._ident = 0
-        self._thread: threading.Thread | None = None
+        self._walker: dict[None, threading.Thread] = {}
         self.errors: list[BaseException] = []
-        self.over = threading.Event()
+        self.over = Bell()
 
     def begin(self) -> None:
         """Start walking, on a daemon thread; in line where there is no thread to be had."""
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self.walk,
-                name=f"nspkit-cleanup-{self._name}",
-                daemon=True,
-            )
-        if self._thread.ident is None and not self.over.is_set():
+        if not self._walker:
+            # Another one each time: interrupted in `start`, nobody can tell how far it has come.
+            name = f"nspkit-cleanup-{self._name}"
+            thread = threading.Thread(target=self.walk, name=name, daemon=True)
             try:
-                self._thread.start()
+                thread.start()
             except RuntimeError:
                 # No thread to be had: the system is out of them, or the interpreter is ending.
                 # The cleanup is worth more than its time limit.
-                if self._thread.ident is None:
-                    self.walk()
+                self.walk()
 
     def walk(self) -> None:
-        """Walk all steps, past whatever they raise; goes on where it was interrupted."""
-        self._carried()
+        """Walk all steps, past whatever they raise; goes on where it was interrupted.
+
+        Only the first thread that comes does; another one has been started in vain.
+        """
+        me = threading.current_thread()
+        if self._walker.setdefault(None, me) is me:
+            self._carried()
 
     def _walk(self) -> None:
-        self._ident = threading.get_ident()
-        while not self.over.is_set():
+        while not self.over.rung:
             try:
                 while self._at < len(self._steps):
                     step = self._steps[self._at][1]
@@ -97,7 +96,7 @@ class Teardown:
                     self._finished()
                 # What has ended refers to the provider no more, and to nothing that refers back.
                 self._finished, self._carried, self._steps = None, _nothing, []
-                self.over.set()
+                self.over.ring()
             except BaseException as error:
                 self.errors.append(error)
             finally:
@@ -107,8 +106,9 @@ class Teardown:
         """Wait until it is over and its thread gone, at most until ``until``; True if it is."""
         if not self.over.wait(max(0.0, until - monotonic())):
             return False
-        if self._thread is not None and self._thread.ident not in (None, threading.get_ident()):
-            self._thread.join()
+        walker = self._walker[None]
+        if walker is not threading.current_thread():
+            walker.join()
         return True
 
     def timeout_error(self, seconds: float) -> CleanupTimeoutError:
@@ -116,8 +116,9 @@ class Teardown:
         import traceback
 
         frames = sys._current_frames()
-        hanging = self._hanging() or {self._ident: self._doing()}
         names = {thread.ident: thread.name for thread in threading.enumerate()}
+        walkers = [walker.ident or 0 for walker in self._walker.values()]
+        hanging = self._hanging() or dict.fromkeys(walkers or [0], self._doing())
         what, stacks = [], []
         for ident, doing in hanging.items():
             thread = names.get(ident, str(ident))

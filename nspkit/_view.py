@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nspkit import _process
 from nspkit._constants import Namespace
 from nspkit._entry import CatalogEntry, EntryState
 from nspkit._lock import OwnedLock
@@ -53,8 +54,13 @@ class CatalogView:
 
     def __init__(self) -> None:
         """Make an empty one."""
-        self._lock = OwnedLock("the catalog")
+        self.replace_lock()
+        _process.catalogs.add(self)
         self._arrange(())
+
+    def replace_lock(self) -> None:
+        """Take a new lock: in a forked child the old one may be held by a thread that is gone."""
+        self._lock = OwnedLock("the catalog")
 
     def __getitem__(self, provider: Provider) -> CatalogEntry:
         """Return the entry of a provider.

@@ -3,6 +3,9 @@
 Fan-outs and lookups with a time-out run here. A worker cannot be stopped from outside, so what
 hangs is abandoned: it keeps its place at its provider, of which there are `PLACES`, but no longer
 counts as one of the `THREADS`. So a provider that hangs exhausts itself and nobody else.
+
+What lasts, as a watch does, has a thread of its own beside these limits: it would take places for
+hours that lookups need for a moment. Only those that were given up and hang are limited.
 """
 
 from __future__ import annotations
@@ -50,11 +53,24 @@ class Job:
     def refuse(self, error: NspError) -> None:
         """Take note that it will never run."""
 
+    def dismiss(self) -> None:
+        """Come to an end, if it is one that lasts: the host is closed."""
+
 
 class Workers:
     """The worker threads of one host."""
 
-    __slots__ = ("_leaving", "_lock", "_name", "_places", "_queue", "_waiting", "_working", "gone")
+    __slots__ = (
+        "_lasting",
+        "_leaving",
+        "_lock",
+        "_name",
+        "_places",
+        "_queue",
+        "_waiting",
+        "_working",
+        "gone",
+    )
 
     def __init__(self, name: str) -> None:
         """Make one without threads; they come with the work, and are named after ``name``."""
@@ -72,6 +88,7 @@ class Workers:
         self._waiting: dict[Any, deque[Job]] = {}
         self._places: dict[Any, list[Job]] = {}
         self._leaving: list[threading.Thread] = []
+        self._lasting: dict[Job, threading.Thread] = {}
         self._working = 0
 
     def submit(self, job: Job) -> None:
@@ -110,13 +127,7 @@ class Workers:
                 refused.append(job)
                 self._free(job)  # which may let another one into the queue
         for job in refused:
-            job.refuse(
-                NspError(
-                    f"no thread to be had for {job.what} ({why}); let others end first, or raise "
-                    "the limit of threads",
-                    code=ErrorCode.WSAENOBUFS,
-                )
-            )
+            job.refuse(_none_for(job, why))
 
     def _work(self) -> None:
         job: Job | None = None
@@ -189,7 +200,10 @@ class Workers:
     def busy(self, owner: Any, generation: Any) -> bool:
         """Whether a job of this provider is in this round of its life, or on its way out."""
         with self._lock:
-            return any(job.generation is generation for job in self._places.get(owner, ()))
+            jobs = [*self._places.get(owner, ())]
+            # A thread that was not to be had, or whose start was interrupted, does not live.
+            jobs += [job for job, thread in self._lasting.items() if thread.is_alive()]
+            return any(job.owner is owner and job.generation is generation for job in jobs)
 
     def join_leaving(self, until: float) -> None:
         """Wait, at most until ``until``, for the threads that have no job any more."""
@@ -197,6 +211,52 @@ class Workers:
             leaving, self._leaving = self._leaving, []
         for thread in leaving:
             thread.join(max(0.0, until - monotonic()))
+
+    # -- what lasts ----------------------------------------------------------------------------
+
+    def lend(self, job: Job) -> None:
+        """Run a job that lasts, on a thread of its own, or refuse it."""
+        name = f"{self._name}-watch"
+        thread = threading.Thread(target=self._last, args=(job,), name=name, daemon=True)
+        with self._lock:
+            hanging = [one for one in self._lasting if one.abandoned and one.owner is job.owner]
+            if len(hanging) < PLACES:
+                self._lasting[job] = thread
+        try:
+            if job not in self._lasting:
+                raise RuntimeError(f"what was given up hangs: {_told(hanging)}")
+            thread.start()
+        except RuntimeError as error:
+            with self._lock:
+                self._lasting.pop(job, None)
+            job.refuse(_none_for(job, str(error)))
+
+    def _last(self, job: Job) -> None:
+        job.started = True
+        job.call()
+        del job.call  # it refers to the job
+        with self._lock:
+            self._leaving = [thread for thread in self._leaving if thread.is_alive()]
+            self._leaving.append(self._lasting.pop(job))
+
+    def dismiss(self, until: float) -> None:
+        """Have what lasts come to its end, and wait for it, at most until ``until``."""
+        with self._lock:
+            lasting = dict(self._lasting)
+        for job in lasting:
+            job.dismiss()
+        for job, thread in lasting.items():
+            # Whoever is in a round of a provider's life was waited for at its end, or hangs.
+            if thread.is_alive() and job.generation is None:
+                thread.join(max(0.0, until - monotonic()))
+
+
+def _none_for(job: Job, why: str) -> NspError:
+    return NspError(
+        f"no thread to be had for {job.what} ({why}); let others end first, or raise the limit of "
+        "threads",
+        code=ErrorCode.WSAENOBUFS,
+    )
 
 
 def _told(jobs: Iterable[Job]) -> str:

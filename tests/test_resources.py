@@ -664,12 +664,12 @@ def test_a_real_interrupt_while_a_thread_is_joined_is_raised_at_the_end() -> Non
         assert closing.wait(LONG)
         # A signal that comes right before a thread blocks does not wake it: again, until it does.
         while not struck.wait(0.01):
-            signal.pthread_kill(main, signal.SIGUSR1)
+            signal.pthread_kill(main, signal.SIGURG)
 
     resources = Resources()
     resources.callback(log.append, "released")
     resources.callback(gate.set)
-    before = signal.signal(signal.SIGUSR1, handler)
+    before = signal.signal(signal.SIGURG, handler)
     try:
         thread = resources.thread(target)
         killer = threading.Thread(target=interrupt)
@@ -679,5 +679,5 @@ def test_a_real_interrupt_while_a_thread_is_joined_is_raised_at_the_end() -> Non
         killer.join(LONG)
         thread.join(LONG)
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        signal.signal(signal.SIGURG, before)
     assert log == ["released"]

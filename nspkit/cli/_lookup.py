@@ -128,13 +128,8 @@ def _ask(
         results = host.lookup(query, timeout=timeout, order=order)
     except InvalidArgumentError as error:  # the provider is not there
         raise click.UsageError(error.message) from None
-    except ServiceNotFoundError:
-        if query.namespace is Namespace.ALL:
-            raise
-        raise ServiceNotFoundError(
-            f"no provider of the namespace {query.namespace.name} is installed; nspkit providers "
-            "lists those that are"
-        ) from None
+    except ServiceNotFoundError as error:
+        raise _nobody(error, query) from None
     found = False
     with results:
         # After the providers were asked: what it imports comes in while they work.
@@ -148,8 +143,18 @@ def _ask(
                 # Its own error; what the closing of its iterator raised may be beside it.
                 return found, [error, *(one for one in results.errors if one is not error)]
             if not isinstance(error, LookupFailedError):
-                raise  # there was nobody to ask
+                raise _nobody(error, query) from None
         return found, results.errors
+
+
+def _nobody(error: NspError, query: Query) -> NspError:
+    """Return the error for a lookup that there was nobody for; it names the namespace, if any."""
+    if query.namespace is Namespace.ALL or not isinstance(error, ServiceNotFoundError):
+        return error
+    return ServiceNotFoundError(
+        f"no provider that is installed can look anything up in the namespace "
+        f"{query.namespace.name}; nspkit providers lists them all"
+    )
 
 
 def _recording(report: Report) -> Callable[[Service], None]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from nspkit.cli._catalog import providers, show
+from nspkit.cli._ending import is_held_up
 from nspkit.cli._errors import errors
 from nspkit.cli._lookup import lookup
 from nspkit.cli._output import ReaderGoneError, complain, show_version
@@ -101,7 +101,7 @@ for _command in (lookup, providers, show, errors):
 def main() -> int:
     """Run the command line as a program; returns the exit status.
 
-    Where a provider has left a thread that Python would wait for, the process ends at once.
+    Where Python's exit would wait for a provider, the process ends at once.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -113,7 +113,7 @@ def main() -> int:
         status = leaving.code if isinstance(leaving.code, int) else 0
     except KeyboardInterrupt:
         pass  # a second one, while the first was being answered
-    if any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
+    if is_held_up():
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, OSError, ValueError):
                 stream.flush()

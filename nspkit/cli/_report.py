@@ -16,6 +16,7 @@ from nspkit.errors import (
     NoDataError,
     NotReadyError,
     OperationNotSupportedError,
+    OperationTimeoutError,
     ServiceNotFoundError,
     TypeNotFoundError,
 )
@@ -40,7 +41,6 @@ class Report:
         # The host tells the names of those that it starts; asking the catalog for the name that
         # belongs to a GUID would import every provider.
         self._names: dict[UUID | None, str] = {}
-        self._started: dict[UUID, str] = {}
         self._told: set[UUID | None] = set()
         self._said: set[str] = set()
         host.events.subscribe(self._listen)
@@ -59,7 +59,9 @@ class Report:
         if failed:
             return Status.FAILED
         unasked = {one.guid for one in errors if isinstance(one, _COULD_NOT_BE_ASKED)}
-        asked = sorted(name for guid, name in self._started.items() if guid not in unasked)
+        # A copy, because those that are late may be started now.
+        names = self._names.copy()
+        asked = sorted(name for guid, name in names.items() if guid not in unasked)
         if errors and not asked:
             self._tell_all("no provider is ready to be asked", errors)
             return Status.FAILED
@@ -69,17 +71,17 @@ class Report:
         return Status.NOT_FOUND
 
     def tell_late(self, errors: Iterable[BaseException]) -> None:
-        """Say what went wrong in the end, but not twice of one provider that it hangs."""
+        """Say what went wrong in the end, but not twice that something hangs."""
         for error in errors:
-            guid = error.guid if isinstance(error, NspError) else None
-            if guid is None or guid not in self._told or self._verbose:
+            is_known = isinstance(error, OperationTimeoutError) and (
+                error.guid in self._told if error.guid is not None else bool(self._told)
+            )
+            if self._verbose or not is_known:
                 self._tell(error)
 
     def _listen(self, event: Event) -> None:
         if event.kind in (EventKind.STARTED, EventKind.START_FAILED):
             self._names[event.guid] = event.name
-        if event.kind == EventKind.STARTED:
-            self._started[event.guid] = event.name
 
     def _tell_all(self, summary: str, errors: Sequence[NspError]) -> None:
         """Say what the only one said; of several that is for those who want to know."""

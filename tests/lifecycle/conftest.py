@@ -36,7 +36,9 @@ class Probe:
     returns.
     """
 
-    def __init__(self, name: str, hooks: Iterable[str], base: type, options: dict[str, Any]) -> None:
+    def __init__(
+        self, name: str, hooks: Iterable[str], base: type, options: dict[str, Any]
+    ) -> None:
         self.name = name
         self.calls: list[str] = []
         self.instances: list[weakref.ref[Any]] = []
@@ -50,10 +52,10 @@ class Probe:
     def _made(self, hooks: Iterable[str], base: type) -> type:
         probe = self
 
-        def __init__(self: Any) -> None:
+        def make(self: Any) -> None:
             probe.instances.append(weakref.ref(self))
 
-        body: dict[str, Any] = {"info": self.info, "__init__": __init__}
+        body: dict[str, Any] = {"info": self.info, "__init__": make}
         for hook in hooks:
             body[hook] = hookimpl(self._hook(hook))
         return type(self.name.title(), (base,), body)
@@ -65,7 +67,8 @@ class Probe:
         def called(instance: Any, *args: Any) -> Any:
             probe.calls.append(hook)
             behaviour = getattr(probe, hook.removeprefix("nsp_"))
-            return behaviour(SimpleNamespace(instance=instance, **dict(zip(names, args))))
+            call = dict(zip(names, args, strict=True))
+            return behaviour(SimpleNamespace(instance=instance, **call))
 
         arguments = ", ".join(names)
         scope: dict[str, Any] = {"called": called}
@@ -236,17 +239,27 @@ def locks_of() -> Callable[[Host], list[Any]]:
     def locks(host: Host) -> list[Any]:
         owned = [host._accounts.workers._lock, host._closing._lock, host._accounts.view()._lock]
         lifetimes = [account.lifetime for account in host._accounts.all.values()]
-        return [lock._lock for lock in owned] + [lifetime._lock for lifetime in lifetimes]
+        return owned + [lifetime._lock for lifetime in lifetimes]
 
     return locks
+
+
+def _stack(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _finalises(frame: FrameType | None) -> bool:
+    """Tell whether a finaliser runs: Python itself swallows what is raised there, and says so."""
+    return any(one.f_code.co_name in ("__del__", "forget") for one in _stack(frame))
 
 
 class Injection:
     """Raises KeyboardInterrupt at one of the points where a signal can strike this thread.
 
-    That is on entering a function and on the way back from one that is written in C; those of
-    nspkit and of `threading` count. The interpreter looks for signals there, and at the ends of
-    loops.
+    That is on entering a function of nspkit and on the way back from one that is written in C:
+    there, and at the ends of loops, the interpreter looks for signals.
     """
 
     def __init__(self, point: int, action: Callable[[], object] | None) -> None:
@@ -259,7 +272,7 @@ class Injection:
         if event not in ("call", "c_return") or self.fired:
             return
         source = frame.f_code.co_filename
-        if not (source.startswith(SOURCES) or source == threading.__file__):
+        if not source.startswith(SOURCES) or _finalises(frame):
             return
         if self.left:
             self.left -= 1
@@ -313,7 +326,8 @@ def interrupt() -> Iterator[Callable[[], None]]:
     """A function that raises a KeyboardInterrupt in the main thread, by a signal, and waits for it.
 
     For threads beside the main one, which runs the handler. A signal that comes right before a
-    thread blocks does not wake it, so it is sent again until it was taken.
+    thread blocks does not wake it, so it is sent again until it was taken; one too many comes when
+    the handler is gone, which is why it is a signal that is ignored then.
     """
     struck = threading.Event()
     struck.set()
@@ -329,12 +343,12 @@ def interrupt() -> Iterator[Callable[[], None]]:
         assert main != threading.get_ident()
         struck.clear()
         while not struck.wait(0.01):
-            signal.pthread_kill(main, signal.SIGUSR1)
+            signal.pthread_kill(main, signal.SIGURG)
 
-    before = signal.signal(signal.SIGUSR1, handler)
+    before = signal.signal(signal.SIGURG, handler)
     yield strike
     struck.set()
-    signal.signal(signal.SIGUSR1, before)
+    signal.signal(signal.SIGURG, before)
 
 
 @pytest.fixture
@@ -348,11 +362,11 @@ def storm() -> Iterator[Callable[..., int]]:
 
     def strike(_number: int, frame: FrameType | None) -> None:
         nonlocal struck
-        while frame is not None:
-            if frame.f_code.co_filename.startswith(SOURCES):
-                struck += 1
-                raise KeyboardInterrupt
-            frame = frame.f_back
+        if not _finalises(frame) and any(
+            one.f_code.co_filename.startswith(SOURCES) for one in _stack(frame)
+        ):
+            struck += 1
+            raise KeyboardInterrupt
 
     def rain(operate: Callable[[], Any], *, strikes: int, rounds: int, every: float) -> int:
         done = 0

@@ -1,4 +1,4 @@
-"""``host.startup``: who starts, who waits, who shares, and what is left after a start that failed."""
+"""``host.startup``: who starts, who waits, who shares, and what a failed start leaves."""
 
 from __future__ import annotations
 
@@ -459,45 +459,44 @@ def test_a_session_that_was_given_while_its_caller_was_interrupted_is_given_back
     stage: Any, at_every_point: Any, lifetime_of: Any, until: Any
 ) -> None:
     """One who waits is struck at every point, before, while and after it is given its share."""
-    begun, gates = threading.Event(), iter(lambda: threading.Event(), None)
+    alpha = stage.probe()
+    gate = stage.gate()
+
+    def startup(call: Any) -> None:
+        begun.set()
+        assert gate.wait(LONG)
+
+    alpha.startup = startup
+    host = stage.host(alpha)
+    lifetime = lifetime_of(host, "alpha")
+    main, begun, struck = threading.get_ident(), threading.Event(), threading.Event()
 
     def prepare() -> Any:
-        alpha, gate = stage.probe(), next(gates)
-        begun.clear()
-
-        def startup(call: Any) -> None:
-            begun.set()
-            assert gate.wait(LONG)
-
-        alpha.startup = startup
-        host = stage.host(alpha)
-        stage.hosts.clear()
-        lifetime = lifetime_of(host, "alpha")
+        for event in (begun, gate, struck):
+            event.clear()
         starter = stage.task(host.startup, "alpha")
         assert begun.wait(LONG)
 
         def open_gate() -> None:
-            main = threading.main_thread().ident
-            until(lambda: main in lifetime.barred or gate.is_set())
+            until(lambda: main in lifetime.barred or struck.is_set())
             gate.set()
 
-        opener = stage.task(open_gate)
-        return host, starter, gate, opener, lifetime
+        return starter, stage.task(open_gate), []
 
     def operate(subject: Any) -> None:
-        subject[0].startup("alpha").close()
+        subject[2].append(host.startup("alpha"))
 
     def check(subject: Any, where: str) -> None:
-        host, starter, gate, opener, lifetime = subject
-        gate.set()
+        starter, opener, sessions = subject
+        struck.set()
         opener.result()
         session = starter.result()
-        if host.references("alpha") != 1:  # struck in close(): that is another test's affair
-            assert "_session" in where or "release" in where, where
+        assert host.references("alpha") == 1 + len(sessions), where
+        assert bool(sessions) is not bool(where)
         assert not lifetime.barred, where
         assert not lifetime.inside, where
-        session.close()
-        host.close()
+        for one in (session, *sessions):
+            one.close()
 
     assert at_every_point(prepare, operate, check) > 10
 
@@ -690,8 +689,11 @@ def test_after_a_failed_start_the_instance_can_be_collected_without_a_collection
     """As soon as its error is dropped: nothing of the host refers to it, and there is no cycle."""
     alpha = stage.probe()
 
+    def broken(_instance: Any) -> None:
+        raise OSError("broken")
+
     def startup(call: Any) -> None:
-        call.resources.callback(fails(OSError("broken")), call.instance)
+        call.resources.callback(broken, call.instance)
         raise type(error)("away")
 
     alpha.startup = startup
@@ -737,36 +739,40 @@ def test_a_start_that_is_struck_at_any_point_leaves_all_or_nothing(
 ) -> None:
     """Started and counted, or stopped and undone; and the next startup, elsewhere, works."""
 
-    def prepare() -> Any:
-        alpha = stage.probe()
-        log: list[str] = []
+    alpha = stage.probe()
+    log: list[str] = []
 
-        def startup(call: Any) -> None:
-            log.append("acquired")
-            call.resources.callback(log.append, "released")
+    def startup(call: Any) -> None:
+        call.resources.callback(log.append, "released")
+        log.append("acquired")
+        log.append("started")
 
-        alpha.startup = startup
-        host = stage.host(alpha)
-        stage.hosts.clear()
-        return alpha, host, lifetime_of(host, "alpha"), log
+    alpha.startup = startup
+    host = stage.host(alpha)
+    lifetime = lifetime_of(host, "alpha")
 
-    def operate(subject: Any) -> None:
-        subject[1].startup("alpha")
+    def prepare() -> None:
+        for record in (log, alpha.calls, alpha.instances):
+            record.clear()
 
-    def check(subject: Any, where: str) -> None:
-        alpha, host, lifetime, log = subject
+    def operate(_subject: None) -> None:
+        host.startup("alpha")
+
+    def check(_subject: None, where: str) -> None:
         assert not lifetime.inside, where
         assert not lifetime.barred, where
         assert not lifetime._lock._is_owned(), where
         if where:
             assert (lifetime.state, lifetime.count) == ("stopped", 0), where
-            assert alpha.count("nsp_cleanup") == alpha.count("nsp_startup"), where
-            assert log.count("released") == log.count("acquired"), where
+            assert alpha.count("nsp_cleanup") == log.count("started"), where
+            # Struck on the way back from the stack, it holds what the hook has not seen yet.
+            assert log.count("released") >= log.count("acquired"), where
             assert all(instance() is None for instance in alpha.instances) or gc.collect(), where
-        stage.elsewhere(host.startup, "alpha")
-        host.close()
-        assert alpha.count("nsp_cleanup") == alpha.count("nsp_startup"), where
-        assert log.count("released") == log.count("acquired"), where
+        session = stage.elsewhere(host.startup, "alpha")
+        session.close()
+        assert host.cleanup("alpha") if not where else host.references("alpha") == 0
+        assert alpha.count("nsp_cleanup") == log.count("started"), where
+        assert log.count("released") >= log.count("acquired"), where
 
     assert at_every_point(prepare, operate, check) > 40
 
@@ -776,25 +782,28 @@ def test_a_failing_start_that_is_struck_at_any_point_is_undone(
 ) -> None:
     """Every release is tried, whatever interrupts; and the interrupt is not lost."""
 
-    def prepare() -> Any:
-        alpha = stage.probe()
-        log: list[int] = []
-
-        def startup(call: Any) -> None:
-            for number in range(3):
-                call.resources.callback(log.append, number)
-            raise NotReadyError("away")
-
-        alpha.startup = startup
-        host = stage.host(alpha)
-        stage.hosts.clear()
-        return alpha, host, lifetime_of(host, "alpha"), log
-
+    alpha = stage.probe()
+    log: list[int] = []
     outcomes: list[str] = []
+    acquired: list[int] = []
 
-    def operate(subject: Any) -> None:
+    def startup(call: Any) -> None:
+        for number in range(3):
+            call.resources.callback(log.append, number)
+            acquired.append(number)
+        raise NotReadyError("away")
+
+    host = stage.host(alpha)
+    lifetime = lifetime_of(host, "alpha")
+
+    def prepare() -> None:
+        alpha.startup = startup
+        for record in (log, acquired, alpha.calls):
+            record.clear()
+
+    def operate(_subject: None) -> None:
         try:
-            subject[1].startup("alpha")
+            host.startup("alpha")
         except NotReadyError:
             outcomes.append("error")
             raise
@@ -802,19 +811,17 @@ def test_a_failing_start_that_is_struck_at_any_point_is_undone(
             outcomes.append("interrupt")
             raise
 
-    def check(subject: Any, where: str) -> None:
-        alpha, host, lifetime, log = subject
+    def check(_subject: None, where: str) -> None:
         if where:
             assert outcomes[-1] == "interrupt", where
         assert (lifetime.state, lifetime.count) == ("stopped", 0), where
         assert not lifetime.inside, where
         assert not lifetime.barred, where
-        if "nsp_startup" in alpha.calls and "in leave" not in where:
-            assert log == [2, 1, 0], where
+        if "in leave" not in where:  # struck in a release, which is its own affair
+            assert log in (acquired[::-1], [len(acquired), *acquired[::-1]]), where
         assert "nsp_cleanup" not in alpha.calls, where
         alpha.startup = lambda call: None
-        stage.elsewhere(host.startup, "alpha")
-        host.close()
+        stage.elsewhere(host.startup, "alpha").close()
 
     swallow = (KeyboardInterrupt, NotReadyError)
     assert at_every_point(prepare, operate, check, swallow=swallow) > 40

@@ -1,4 +1,4 @@
-"""A stage for lookups: providers made of a function, hosts, gates, threads, all taken down again."""
+"""A stage for lookups: providers made of a function, hosts, gates and threads, all ended again."""
 
 from __future__ import annotations
 
@@ -201,7 +201,9 @@ def asked(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], Catalog]:
+def installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[dict[str, str]], Catalog]:
     """A function that installs modules with an entry point each and discovers them.
 
     It takes the source of each module by the short name of its provider, which is the class ``P``.
@@ -217,9 +219,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict
             (folder / "METADATA").write_text(
                 f"Metadata-Version: 2.1\nName: {module.replace('_', '-')}\nVersion: 1.0\n"
             )
-            (folder / "entry_points.txt").write_text(
-                f"[nspkit.providers]\n{name} = {module}:P\n"
-            )
+            (folder / "entry_points.txt").write_text(f"[nspkit.providers]\n{name} = {module}:P\n")
         return Catalog.discover(path=[str(tmp_path)])
 
     return install

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import gc
 import threading
@@ -12,7 +13,13 @@ from typing import Any
 import pytest
 
 from nspkit import Service
-from nspkit.errors import CancelledError, InProgressError, NotInitialisedError, ProviderError
+from nspkit.errors import (
+    CancelledError,
+    InProgressError,
+    NotInitialisedError,
+    NspError,
+    ProviderError,
+)
 
 Names = Callable[[Any], list[str]]
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
@@ -50,9 +57,7 @@ def test_it_runs_in_the_thread_of_its_caller_and_starts_none(
         patch.setattr(threading.Thread, "start", no_thread)
         with host.lookup("x", provider="p") as found:
             assert [next(found).name, next(found).name] == ["a", "b"]
-    assert seen == [
-        (what, threading.get_ident()) for what in ("start", "begin", "step", "close")
-    ]
+    assert seen == [(what, threading.get_ident()) for what in ("start", "begin", "step", "close")]
 
 
 def test_it_runs_in_the_context_of_its_caller(stage: Any) -> None:
@@ -140,9 +145,7 @@ def test_a_session_of_a_stopped_generation_starts_nothing(
         host.startup("p")
 
 
-def test_an_iterator_may_be_stepped_on_one_thread_after_the_other(
-    stage: Any, arrived: Any
-) -> None:
+def test_an_iterator_may_be_stepped_on_one_thread_after_the_other(stage: Any, arrived: Any) -> None:
     """There is no thread affinity, neither for a step nor for the close."""
     idents: list[int] = []
 
@@ -283,10 +286,8 @@ def test_nothing_of_the_provider_is_kept_by_a_lookup_that_is_over(
         if way == "closed":
             found.close()
         elif way == "failed":
-            try:
+            with contextlib.suppress(NspError):  # pytest.raises would keep the error
                 next(found)
-            except Exception as error:
-                assert type(error).__name__ in ("ProviderError", "LookupFailedError")
         elif way == "exhausted":
             assert next(found, None) is None
         if way in ("failed", "dropped"):

@@ -16,6 +16,7 @@ from nspkit import (
     ResultFlags,
     Service,
     Version,
+    hookimpl,
 )
 from nspkit.errors import (
     CancelledError,
@@ -119,6 +120,7 @@ def test_the_flags_narrow_a_result_to_what_was_asked_for(
     members = ["name", "service_class", "service_type", "version", "comment", "addresses", "blob"]
     assert {member for member in members if getattr(found, member)} == kept
     assert (found.ttl, found.context, found.attributes) == (60, "c", {"path": "/"})
+    assert (found.provider, found.namespace) == (host.providers()[0].guid, Namespace.DNS)
 
 
 # Aliases ----------------------------------------------------------------------------------------
@@ -259,7 +261,7 @@ def test_any_iterable_will_do(stage: Any, asked: Asked, names: Names, iterable: 
 # Errors -----------------------------------------------------------------------------------------
 
 
-class Own(NspError, code=11001):
+class OwnError(NspError, code=11001):
     """An error of a provider's own."""
 
 
@@ -280,7 +282,7 @@ RAISED = [
     (TimeoutError("x"), 10060),
     (ServiceNotFoundError("x"), 10108),
     (CancelledError("x"), 10111),
-    (Own("x"), 11001),
+    (OwnError("x"), 11001),
 ]
 _IDS = [type(error).__name__ for error, _ in RAISED]
 
@@ -309,6 +311,7 @@ def test_what_a_provider_raises_is_told_with_its_code(
     assert told.code == code
     if isinstance(error, NspError):
         assert type(told) is type(error)
+        assert told.__cause__ is not told
     else:
         assert told.guid == host.providers()[0].guid
         assert told.__cause__ is error
@@ -402,11 +405,65 @@ def test_an_error_that_a_direct_lookup_keeps_is_text_only(stage: Any) -> None:
 def test_an_error_that_is_raised_for_a_timed_lookup_is_chained(stage: Any) -> None:
     """Its cause is what the provider raised, wherever that was; a `NspError` is its own."""
     host = stage.host(
-        stage.provider("p", giving(RuntimeError("x"))), stage.provider("q", giving(Own("y")))
+        stage.provider("p", giving(RuntimeError("x"))), stage.provider("q", giving(OwnError("y")))
     )
     with pytest.raises(ProviderError) as caught:
         next(host.lookup("x", provider="p", timeout=30))
     assert isinstance(caught.value.__cause__, RuntimeError)
-    with pytest.raises(Own) as owned:
+    with pytest.raises(OwnError) as owned:
         next(host.lookup("x", provider="q", timeout=30))
-    assert isinstance(owned.value.__cause__, Own)
+    assert isinstance(owned.value.__cause__, OwnError)
+
+
+# Middleware -------------------------------------------------------------------------------------
+
+
+class Watching:
+    """A middleware that counts the items of lookups, by a generator of its own around each."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    @hookimpl(wrapper=True)
+    def nsp_lookup_service(self, query: Any) -> Any:
+        """Wrap the creation of the iterator, and with it the items."""
+        self.seen.append(f"begin {query.name}")
+        return self._around((yield))
+
+    def _around(self, found: Any) -> Iterator[Any]:
+        try:
+            for service in found:
+                self.seen.append(service.name)
+                yield service
+        finally:
+            found.close()
+            self.seen.append("end")
+
+
+@pytest.mark.parametrize("end", ["exhausted", "closed", "failed"])
+def test_a_middleware_sees_the_items_and_the_end_of_a_lookup(
+    stage: Any, asked: Asked, feed: Any, end: str
+) -> None:
+    """What it returns is the iterator of the lookup, closed once, and it closes the provider's."""
+    watching = Watching()
+    made = feed(
+        Service("a"), *({"failed": [OSError("x")], "closed": [Service("b")] * 200}.get(end, []))
+    )
+    host = stage.host(stage.provider("p", lambda q, c: made), middleware=[watching])
+    with asked(host) as lookup:
+        assert next(lookup).name == "a"
+        if end != "closed":
+            end_quietly(lookup)
+    host.close()
+    assert watching.seen[:2] == ["begin it", "a"]
+    assert watching.seen.count("end") == 1
+    assert made.closed == 1
+    assert [int(error.code) for error in lookup.errors] == ([10107] if end == "failed" else [])
+
+
+def end_quietly(lookup: Any) -> None:
+    """Read to the end, whatever it is."""
+    try:
+        list(lookup)
+    except NspError:
+        pass

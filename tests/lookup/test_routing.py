@@ -381,7 +381,9 @@ def test_a_lookup_of_broken_providers_only_fails_with_the_last_code(
 ) -> None:
     """R10: the code of the last in catalog order, and all of them."""
     host = stage.host(
-        catalog=installed({"a": "raise ImportError('x')", "b": sound("b", 1, more=", spi_version=9")})
+        catalog=installed(
+            {"a": "raise ImportError('x')", "b": sound("b", 1, more=", spi_version=9")}
+        )
     )
     with pytest.raises(LookupFailedError) as caught:
         list(host.lookup("x"))

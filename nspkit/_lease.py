@@ -1,0 +1,315 @@
+"""One provider's part of a registration: registered, renewed, taken back, whoever's thread it is.
+
+Calls of one lease never overlap: a renewal that overtook the end would bring the entry back. Who
+ends a lease marks it first; if somebody is inside, that one takes the entry back on the way out.
+No lock is needed for that, and none is held while the provider works.
+"""
+
+from __future__ import annotations
+
+from contextvars import Context
+from functools import partial
+from time import sleep
+from typing import TYPE_CHECKING, Any
+
+from nspkit._constants import ServiceOperation
+from nspkit._events import EventKind
+from nspkit._results import again, translated
+from nspkit._tenure import RELEASED, Tenure, Terms
+from nspkit._workers import Job
+from nspkit.errors import (
+    CancelledError,
+    InProgressError,
+    NspError,
+    OperationTimeoutError,
+    ServiceNotFoundError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nspkit._account import Account
+    from nspkit._generation import Generation
+
+HOOK = "nsp_set_service"
+
+
+class Lease(Tenure):
+    """An entry at one provider, from the first try to its end.
+
+    Attributes:
+        generation: The round of the provider's life that it belongs to, and ends with.
+    """
+
+    __slots__ = ("_because", "_begun", "_failure", "_holder", "_there", "generation")
+
+    def __init__(self, account: Account, terms: Terms) -> None:
+        """Make one that was not tried yet."""
+        super().__init__(account, terms)
+        self.generation: Generation | None = None
+        self._because: NspError | None = None
+        self._begun = False
+        self._failure: NspError | None = None
+        self._holder: dict[None, object] = {}
+        self._there = False  # whether the back end has it, or may have it
+
+    # -- registering, the first time and again -------------------------------------------------
+
+    def register(self) -> None:
+        """Register the service, or renew it, which is the same; starts the provider if need be.
+
+        Raises:
+            NspError: the start failed, or what the hook raised, translated; it is taken note of.
+        """
+        try:
+            if self.generation is None:
+                self._begin()
+            else:
+                self.generation.run(HOOK, self._work)
+        except NspError as error:
+            self._take_note(error)
+            raise
+
+    def _begin(self) -> None:
+        """Find a running generation; its final cleanup ends this lease from then on."""
+        while True:
+            generation = self.account.ensure_started()
+            self.generation, self._begun = generation, False
+            try:
+                if self.ended:
+                    raise self._ending()  # a start may take long, and nobody want it any more
+                generation.run(HOOK, self._join, generation)
+                return
+            except NspError:
+                # Refused by the guard, because the provider was stopped between the two lines:
+                # the next generation is meant.
+                if self._begun or self.ended:
+                    raise
+            self.generation = None
+
+    def _join(self, generation: Generation) -> None:
+        self._begun = True
+        generation.users[self] = None
+        self._work()
+
+    def _work(self) -> None:
+        """Register, unless it has ended; under the guard."""
+        token, holder = object(), self._holder
+        try:
+            if holder.setdefault(None, token) is not token:
+                busy = f"provider {self.name!r} has not come back from the last call"
+                raise InProgressError(busy, guid=self.key)
+            if not self.ended:
+                self._call()
+        finally:
+            if holder.get(None) is token:
+                del holder[None]
+            # The other order would leave a gap: who ends it marks it first, then looks.
+            self._withdraw()
+        if self.ended:
+            raise self._ending()
+
+    def _call(self) -> None:
+        terms, generation, began = self.terms, self.generation, self.terms.renewals.clock()
+        assert generation is not None
+        try:
+            register = ServiceOperation.REGISTER
+            generation.payload.call(HOOK, terms.service, register, terms.multiple)
+        except NspError as error:
+            # What was refused changes nothing; what timed out may have got through all the same.
+            self._there = self._there or isinstance(error, OperationTimeoutError)
+            raise
+        except BaseException:
+            self._there = True  # interrupted: nobody knows
+            raise
+        self._there = True
+        self.succeed(began)
+
+    def _take_note(self, error: NspError) -> None:
+        """Remember what went wrong and when to try again, unless it is at its end anyway."""
+        generation = self.generation
+        if self.account.lifetime.closed_because is not None:
+            self.strand(error)  # the provider will never be started again
+        if self.ended and not self._there:
+            self._withdraw()
+        if generation is None or generation.open:
+            self.fail(error)
+
+    # -- when it is due ------------------------------------------------------------------------
+
+    def attend(self) -> None:
+        """Hand what is due to a worker; if the last one still is at it, that is a failure."""
+        job: Renewal | None = self.job
+        if job is None:
+            self.job = job = Renewal(self)
+            self.due = self.terms.renewals.clock() + (self.terms.ttl or 0.0) / 3.0
+            try:
+                self.terms.workers.submit(job)
+            except NspError as error:
+                job.refuse(error)
+            self.terms.renewals.ring(self)
+        elif not self.ended:
+            self._late(job)
+
+    def _late(self, job: Renewal) -> None:
+        workers = self.terms.workers
+        occupants = "" if job.started else f", occupied by {workers.occupants(job)}"
+        error = OperationTimeoutError(
+            f"provider {self.name!r} has not come back from {job.what} within a third of its "
+            f"{self.terms.ttl:g} s{occupants}",
+            guid=self.key,
+        )
+        workers.abandon(job)
+        if job.started:
+            self.fail(error, late=job)
+        else:
+            job.refuse(error)
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def release(self, wanted: Callable[[], bool]) -> NspError | None:
+        """Take the entry back, and wait for that while ``wanted``; returns what went wrong.
+
+        By looking again and again, because whoever is inside may be interrupted.
+        """
+        self.ended, pause = True, 0.0002
+        self._withdraw_guarded()
+        while not self.over and wanted():
+            sleep(pause)
+            pause = min(pause * 2, 0.02)
+            self._withdraw_guarded()
+        return self._told()
+
+    def abandon(self) -> None:
+        """Have the next who comes by take it back; safe in a finaliser: it only rings."""
+        self.ended = True
+        self.due = 0.0
+        self.terms.renewals.ring(self)
+
+    def drop(self, because: NspError) -> None:
+        """Do not try any more; if it is there after all, take it back."""
+        self._because = again(because)
+        self.ended = True
+        self._withdraw_guarded()
+
+    def strand(self, because: NspError) -> None:
+        """End it if it waits for a provider that is not started."""
+        if self.generation is None and not self.ended:
+            self.drop(because)
+
+    def end(self) -> list[NspError]:
+        """End it with its provider, which is stopping; returns what went wrong."""
+        if not self.ended:
+            self._because = CancelledError(
+                f"provider {self.name!r} was stopped while this registration was open, and has "
+                "taken it back",
+                guid=self.key,
+            )
+            self.ended = True
+        try:
+            self._withdraw()
+        except BaseException:
+            self._finish()  # interrupted; who stops a provider does not try again
+            raise
+        failure = self._told()
+        return [] if failure is None else [failure]
+
+    def forget(self, error: NspError) -> object:
+        """Void it in a forked child, calling nothing: the entry is the parent's."""
+        if not self.over:
+            self.error = error
+        self.ended = self.over = True
+        self.state = RELEASED
+        self.expires = None
+        return (self._holder, self.job)
+
+    def _withdraw_guarded(self) -> None:
+        if self.generation is None or self.over:
+            self._withdraw()
+            return
+        try:
+            self.generation.run(HOOK, self._withdraw)
+        except NspError:
+            pass  # the provider is stopping, and whoever stops it ends this lease
+
+    def _withdraw(self) -> None:
+        """Take the entry back, once, if it has ended and nobody is inside."""
+        if not self.ended or self.over:
+            return
+        token, holder = object(), self._holder
+        try:
+            if holder.setdefault(None, token) is token and not self.over:
+                if self._there:
+                    self._delete()
+                self._finish()
+        finally:
+            if holder.get(None) is token:
+                del holder[None]
+
+    def _delete(self) -> None:
+        terms, generation, began = self.terms, self.generation, self.terms.renewals.clock()
+        assert generation is not None
+        try:
+            # Not through the routine table, which refuses once the final cleanup has begun.
+            delete = ServiceOperation.DELETE
+            generation.payload.call(HOOK, terms.service, delete, terms.multiple)
+        except ServiceNotFoundError:
+            pass  # it has lapsed: nothing is left behind
+        except NspError as error:
+            self._failure = again(error)
+            self.tell(EventKind.FAILED, terms.renewals.clock() - began, error)
+            return
+        self.tell(EventKind.DEREGISTERED, terms.renewals.clock() - began)
+
+    def _finish(self) -> None:
+        self.terms.renewals.discard(self)
+        generation, failure, because = self.generation, self._failure, self._because
+        if because is not None and failure is not None:
+            because.errors = (failure,)
+        if generation is not None:
+            generation.users.pop(self, None)
+            if failure is not None and not generation.open:
+                generation.users[self] = None  # so the final cleanup hears of it
+        self.finish(because or failure)
+
+    def _told(self) -> NspError | None:
+        """Take out what went wrong at the end: it is told once."""
+        failure, self._failure = self._failure, None
+        return failure
+
+    def _ending(self) -> CancelledError:
+        return CancelledError("the registration was ended meanwhile", guid=self.key)
+
+
+class Renewal(Job):
+    """One renewal, on a worker, which knows nothing of the thread that registered."""
+
+    __slots__ = ("_lease",)
+
+    def __init__(self, lease: Lease) -> None:
+        """Make one for that lease."""
+        super().__init__(lease.account, f"the renewal of {lease.terms.service.name!r}")
+        self._lease = lease
+        self.call = partial(Context().run, self._renew)
+
+    @property
+    def generation(self) -> Any:
+        """The round of the provider's life that it is in; None before there is one."""
+        return self._lease.generation
+
+    def _renew(self) -> None:
+        lease = self._lease
+        try:
+            if lease.ended:
+                lease.release(lambda: False)
+            else:
+                lease.register()
+        except NspError:
+            pass  # it has been taken note of
+        except BaseException as error:
+            # Not even an interrupt may end a worker.
+            self.refuse(translated(lease.name, lease.key, HOOK, error))
+
+    def refuse(self, error: NspError) -> None:
+        """Take note that it did not run."""
+        self._lease.fail(error)

@@ -1,0 +1,223 @@
+"""Connections to the file: lent for one statement or transaction, taken back, kept for the next.
+
+None is lent while somebody looks at a result, so none keeps a view of the file for longer than a
+statement takes, and any thread may have any of them.
+"""
+
+from __future__ import annotations
+
+import stat
+import threading
+from itertools import count
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from nspkit.errors import InProgressError, NotInitialisedError, NotReadyError
+from nspkit_sqlite import _fork, _opening, _schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nspkit_sqlite._opening import Connection, Identity, State
+
+_KEPT = 8
+_GLANCE = 0.5
+"""Seconds for which a lookup trusts that the path still leads to the same file."""
+_PATIENCE = 5.0
+"""Seconds for which a fork waits for connections that are lent."""
+
+
+class Connections:
+    """The connections of one started provider."""
+
+    def __init__(self, path: Path, busy_timeout: float) -> None:
+        """Make none yet; nothing is opened before it is asked for."""
+        self._path = path
+        self._busy_timeout = busy_timeout
+        self._numbers = count()
+        # Reentrant: a signal handler may look something up, or fork, between two lines here.
+        self._lock = threading.RLock()
+        self._returned = threading.Condition(self._lock)
+        self._readers: list[Connection] = []
+        self._writers: list[Connection] = []
+        self._lent = 0
+        self._forking = 0
+        self._shared: set[Identity] = set()
+        self._closed = ""
+        self._identity: Identity | None = None
+        self._trusted_until = 0.0
+        _fork.join(self)
+
+    def reader(self) -> Connection | None:
+        """Lend a connection for reading; None where there is no registry.
+
+        Raises:
+            NotReadyError: The file is no registry (WSASYSNOTREADY 10091).
+            NotInitialisedError: The provider was stopped, or this is a forked child (10093).
+            sqlite3.Error, OSError: It cannot be opened.
+        """
+        if monotonic() >= self._trusted_until and not self.look():
+            return None
+        return self._lend(self._readers, lambda: _opening.to_read(self._path))
+
+    def idle_reader(self) -> Connection | None:
+        """Lend a connection for reading if there is one at hand: the quick way."""
+        if self._readers and monotonic() < self._trusted_until:
+            with self._lock:
+                if self._readers and not self._forking:
+                    self._lent += 1
+                    return self._readers.pop()  # the last one: its cache is warm
+        return None
+
+    def writer(self, *, create: bool) -> Connection | None:
+        """Lend a connection for a transaction; None where there is no registry and none is made.
+
+        Raises:
+            NspError, sqlite3.Error, OSError: As `reader`.
+        """
+        if not self.look():
+            if not create:
+                return None
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+        def make() -> Connection | None:
+            return _opening.to_write(self._path, create=create, busy_timeout=self._busy_timeout)
+
+        return self._lend(self._writers, make)
+
+    def take_back(self, connection: Connection, *, broken: bool) -> None:
+        """Take a connection back; one that failed, or whose file is another now, is closed."""
+        if not broken and connection.frozen is None:
+            idle = self._writers if connection.writes else self._readers
+            with self._lock:
+                current = connection.identity == self._identity and not self._closed
+                if current and len(idle) < _KEPT:
+                    idle.append(connection)
+                    self._settle()
+                    return
+        try:
+            connection.close()
+        finally:
+            with self._lock:
+                self._settle()
+
+    def look(self) -> bool:
+        """See which file is there now, and say whether it is a registry.
+
+        Raises:
+            NotReadyError: It is something else (WSASYSNOTREADY 10091).
+            sqlite3.Error, OSError: It cannot be read.
+        """
+        identity = None
+        try:
+            found = self._path.stat()
+            if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for its writer
+                raise _schema.foreign(self._path, "is no regular file")
+            identity = (found.st_dev, found.st_ino)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        if identity is None or identity != self._identity:
+            self._forget_file()
+            if identity is None or not _schema.is_registry(self._path):
+                return False
+            if _fork.is_shared(identity):
+                raise NotReadyError(
+                    f"{self._path} was in use while this process was forked, and would be damaged "
+                    "by it: start processes in another way than by a fork, or fork earlier"
+                )
+            self._identity = identity
+        self._trusted_until = monotonic() + _GLANCE
+        return True
+
+    def has_changed(self, state: State) -> bool:
+        """Say whether a file that was taken for one that nobody changes is another one now."""
+        try:
+            return _opening.state_of(self._path) != state
+        except OSError:
+            return True
+
+    def close(self) -> None:
+        """Close what is idle, and lend nothing more; what is lent is closed when it comes back."""
+        with self._lock:
+            self._closed = self._closed or f"{self._path} is closed: the provider was stopped"
+        _fork.leave(self)
+        self._forget_file()
+
+    def _lend(
+        self, idle: list[Connection], make: Callable[[], Connection | None]
+    ) -> Connection | None:
+        with self._lock:
+            if self._forking or self._closed:
+                self._wait_or_refuse()
+            self._lent += 1
+            if idle:
+                return idle.pop()  # the last one: its cache is warm
+        connection = None
+        try:
+            # Seen before it is opened: a file that comes in between counts as another one.
+            identity = self._identity
+            connection = make()
+            if connection is not None:
+                if identity is None and self.look():  # it was made
+                    identity = self._identity
+                connection.identity = identity
+                connection.number = next(self._numbers)
+        finally:
+            if connection is None:
+                with self._lock:
+                    self._settle()
+        return connection
+
+    def _settle(self) -> None:
+        self._lent -= 1
+        if self._forking:
+            self._returned.notify_all()
+
+    def _forget_file(self) -> None:
+        with self._lock:
+            self._identity = None
+            self._trusted_until = 0.0
+            idle = [*self._readers, *self._writers]
+            self._readers.clear()
+            self._writers.clear()
+        for connection in idle:
+            connection.close()
+
+    # -- fork -----------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Close everything before a fork, on the forking thread; `resume` ends it there."""
+        self._lock.acquire()
+        self._forking = threading.get_ident()
+        identity = self._identity
+        until = monotonic() + _PATIENCE
+        while self._lent and (left := until - monotonic()) > 0:
+            self._returned.wait(left)
+        self._shared = {identity} if self._lent and identity is not None else set()
+        self._forget_file()
+
+    def resume(self) -> None:
+        """Go on in the parent."""
+        self._forking = 0
+        self._returned.notify_all()
+        self._lock.release()
+
+    def forget(self) -> set[Identity]:
+        """Be of no use in the child; tells the files that are still open there."""
+        self._lock = threading.RLock()
+        self._returned = threading.Condition(self._lock)
+        self._forking = 0
+        self._closed = (
+            f"{self._path} is used by a provider of the parent process, which a forked child must "
+            "not use; make a host of its own in the child"
+        )
+        return self._shared
+
+    def _wait_or_refuse(self) -> None:
+        while self._forking:
+            if self._forking == threading.get_ident():
+                raise InProgressError(f"{self._path} waits for this thread's fork")
+            self._returned.wait()
+        if self._closed:
+            raise NotInitialisedError(self._closed)

@@ -1,0 +1,193 @@
+"""Lookups: one row, or pages of them, each read on its own and from where the last one ended."""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from nspkit import LookupFlags
+from nspkit.errors import NoDataError, ServiceNotFoundError
+from nspkit_sqlite import _values
+from nspkit_sqlite._restrictions import CLASS, CONTEXT, ENDS_AT, NAME, UNUSUAL, Restrictions, is_alive
+from nspkit_sqlite._values import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from uuid import UUID
+
+    from nspkit import Cancellation, Query, Service
+    from nspkit_sqlite._opening import Connection
+    from nspkit_sqlite._registry import Registry
+    from nspkit_sqlite._values import Key, Row
+
+_ONE = f"SELECT {COLUMNS} FROM service WHERE class = ? AND context = ? AND name = ?"
+_NEXT_CLASS = "SELECT class FROM service WHERE class > ? ORDER BY class LIMIT 1"
+# Both follow an index from a place in it; no row before that place is read.
+_OF_CLASS = f"""
+    SELECT {COLUMNS} FROM service
+    WHERE class = :class AND (context, name) > (:context, :name) AND context < :after
+    ORDER BY context, name LIMIT :rows
+"""
+_OF_NAME = f"""
+    SELECT {COLUMNS} FROM service INDEXED BY service_name
+    WHERE name = :name AND (context, class) > (:context, :class) AND context < :after
+    ORDER BY context, class LIMIT :rows
+"""
+_FIRST_ROWS = 32
+_ROWS = 256
+_BYTES = 1 << 20
+"""A page ends with the row that makes it longer than that."""
+
+# No class, which is stored as no bytes, comes after it: to SQLite any bytes come after any text.
+_BEFORE_ALL = ""
+
+
+class Search:
+    """Finds what is registered."""
+
+    def __init__(self, registry: Registry) -> None:
+        """Search in ``registry``."""
+        self._registry = registry
+
+    def find(self, query: Query, cancellation: Cancellation) -> Iterable[Service]:
+        """Find what a query asks for.
+
+        Raises:
+            ServiceNotFoundError: There is nothing of that name (10108).
+            NoDataError: There is, but it is not registered now, or not so (WSANO_DATA 11004).
+            InvalidArgumentError: The query string is malformed (WSAEINVAL 10022).
+            NspError: The file cannot be read.
+        """
+        if query.name is None:
+            found = self._services(query.service_class, Restrictions(query), cancellation)
+            return (service for service in found if service is not None)
+        if query.service_class is not None and not query.context:
+            if query.flags is LookupFlags.RETURN_ALL or not int(query.flags) & UNUSUAL:
+                return self._one(query, cancellation)
+        restrictions = Restrictions(query)
+        found = self._services(query.service_class, restrictions, cancellation)
+        return self._named(query, found)
+
+    def rows(self, restrictions: Restrictions, cancellation: Cancellation) -> Iterator[Row]:
+        """Yield the rows of what is asked for, also those that are not visible."""
+        if restrictions.name is not None:
+            for row in self._pages(_OF_NAME, restrictions, cancellation, class_id=_BEFORE_ALL):
+                if restrictions.class_id in (None, row[CLASS]):
+                    yield row
+            return
+        if restrictions.class_id is not None:
+            yield from self._pages(
+                _OF_CLASS, restrictions, cancellation, class_id=restrictions.class_id
+            )
+            return
+        class_id: Any = _BEFORE_ALL
+        while not cancellation.cancelled:
+            found = self._read(_NEXT_CLASS, (class_id,), cancellation)
+            if not found:
+                return
+            [[class_id]] = found
+            yield from self._pages(_OF_CLASS, restrictions, cancellation, class_id=class_id)
+
+    def row(self, key: Key, cancellation: Cancellation | None = None) -> Row | None:
+        """Return the row of one instance; None if there is none."""
+        return self._registry.row(_ONE, key, cancellation)
+
+    def _one(self, query: Query, cancellation: Cancellation) -> Iterable[Service]:
+        # What is asked most often, so no more is done here than is needed for it.
+        class_id: Any = query.service_class
+        row = self._registry.row(_ONE, (class_id.bytes, "", query.name), cancellation)
+        now = time()
+        if row is None or not is_alive(row, now):
+            raise self._not_found(query)
+        content = Restrictions(query).content(row, now)
+        if content is None:
+            raise self._no_data(query)
+        return (_values.service_of(content, _left(row, now), class_id),)
+
+    def _named(self, query: Query, found: Iterable[Service | None]) -> Iterator[Service]:
+        known = visible = False
+        for service in found:
+            known = True
+            if service is not None:
+                visible = True
+                yield service
+        if not visible:
+            raise self._no_data(query) if known else self._not_found(query)
+
+    def _services(
+        self, asked: UUID | None, restrictions: Restrictions, cancellation: Cancellation
+    ) -> Iterator[Service | None]:
+        """Yield what is visible of each row that is alive; None where nothing is."""
+        for row in self.rows(restrictions, cancellation):
+            now = time()
+            if not is_alive(row, now):
+                continue
+            content = restrictions.content(row, now)
+            if content is None:
+                yield None
+            else:
+                yield _values.service_of(content, _left(row, now), asked)
+
+    def _pages(
+        self,
+        statement: str,
+        restrictions: Restrictions,
+        cancellation: Cancellation,
+        *,
+        class_id: str | bytes,
+    ) -> Iterator[Row]:
+        place: dict[str, Any] = {
+            "class": class_id,
+            "context": restrictions.first,
+            "name": restrictions.name or "",
+            "after": restrictions.after,
+            "rows": _FIRST_ROWS,
+        }
+        while not cancellation.cancelled:
+            page = self._read(statement, place, cancellation)
+            if not page:
+                return
+            yield from page
+            last = page[-1]
+            place |= {"context": last[CONTEXT], "rows": _ROWS}
+            place |= {"class": last[CLASS], "name": last[NAME]}
+
+    def _read(
+        self, statement: str, place: dict[str, Any] | tuple[Any, ...], cancellation: Cancellation
+    ) -> list[Row]:
+        def page(connection: Connection) -> list[Row]:
+            rows, size = [], 0
+            cursor = connection.execute(statement, place)
+            try:
+                for row in cursor:
+                    rows.append(row)
+                    size += sum(len(value) for value in row if isinstance(value, str | bytes))
+                    if size > _BYTES:
+                        break
+            finally:
+                cursor.close()
+            return rows
+
+        return self._registry.read(page, cancellation) or []
+
+    def _not_found(self, query: Query) -> ServiceNotFoundError:
+        return ServiceNotFoundError(
+            f"{self._registry.path} has no service {query.name!r:.100}"
+            + ("" if query.service_class is None else f" of the class {_class_shown(query)}")
+        )
+
+    def _no_data(self, query: Query) -> NoDataError:
+        return NoDataError(
+            f"{self._registry.path} has {query.name!r:.100}, but deregistered, or with nothing of "
+            "the version, the protocols and the attributes asked for"
+        )
+
+
+def _class_shown(query: Query) -> str:
+    return query.service_type or str(query.service_class)
+
+
+def _left(row: Row, now: float) -> float | None:
+    """Return how many seconds of a row's lease are left."""
+    ends_at = row[ENDS_AT]
+    return None if ends_at is None else round(ends_at - now, 3)

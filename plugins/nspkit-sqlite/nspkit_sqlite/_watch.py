@@ -1,0 +1,145 @@
+"""Watches: what is there, then what changes, read from the registry's own list of changes."""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from time import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from nspkit import Change, ChangeKind
+from nspkit_sqlite import _values
+from nspkit_sqlite._restrictions import CLASS, ENDS_AT, NAME, Restrictions, next_end
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nspkit import Cancellation, Query
+    from nspkit_sqlite._opening import Connection
+    from nspkit_sqlite._registry import Registry
+    from nspkit_sqlite._search import Search
+    from nspkit_sqlite._values import Content, Key, Row
+
+_CHANGES = "SELECT revision, class, context, name FROM change WHERE revision > ? ORDER BY revision"
+_EDGES = "SELECT min(revision), max(revision) FROM change"
+
+
+class _Known(NamedTuple):
+    """What a watch has told of an instance."""
+
+    row: Row
+    content: Content | None
+
+
+class Watch:
+    """One watch; its iterator is used by one thread at a time."""
+
+    def __init__(
+        self, registry: Registry, search: Search, query: Query, cancellation: Cancellation
+    ) -> None:
+        """Watch what ``query`` asks for.
+
+        Raises:
+            NoDataError: It asks for containers (WSANO_DATA 11004).
+            InvalidArgumentError: Its query string is malformed (WSAEINVAL 10022).
+        """
+        self._registry = registry
+        self._search = search
+        self._restrictions = Restrictions(query)
+        self._asked = query.service_class
+        self._cancellation = cancellation
+        self._known: dict[Key, _Known] = {}
+        self._ends: list[tuple[float, Key]] = []
+        self._state: object = None
+        self._file: object = None
+        self._revision = 0
+
+    def changes(self) -> Iterator[Change]:
+        """Yield what is there as ADDED, then each change, until nobody waits any more.
+
+        Raises:
+            NspError: The file cannot be read.
+        """
+        while not self._cancellation.cancelled:
+            state = self._registry.state(self._cancellation)
+            if state is None or state != self._state:
+                yield from self._news()
+                self._state = state
+            yield from self._ended()
+            if self._cancellation.wait(self._pause()):
+                return
+
+    def _news(self) -> Iterator[Change]:
+        """Yield what the list of changes says, or compare everything where it does not reach."""
+        found = self._registry.read(self._edges, self._cancellation)
+        file, oldest, newest = found or (None, 1, 0)
+        if file != self._file or oldest > self._revision + 1 or newest < self._revision:
+            # Noted before the rows are read: what changes meanwhile is read again.
+            self._file, self._revision = file, newest
+            yield from self._everything()
+        keys = self._registry.read(self._changed, self._cancellation) or {}
+        for key in keys:
+            yield from self._compare(key, self._search.row(key, self._cancellation))
+
+    def _edges(self, connection: Connection) -> tuple[object, int, int]:
+        oldest, newest = connection.execute(_EDGES).fetchone()
+        file = connection.identity, connection.frozen
+        return file, oldest or 1, newest or 0
+
+    def _changed(self, connection: Connection) -> dict[Key, None]:
+        keys: dict[Key, None] = {}
+        for revision, *key in connection.execute(_CHANGES, (self._revision,)):
+            self._revision = revision
+            if self._restrictions.covers(*key):
+                keys[*key,] = None
+        return keys
+
+    def _everything(self) -> Iterator[Change]:
+        gone = dict.fromkeys(self._known)
+        for row in self._search.rows(self._restrictions, self._cancellation):
+            key = row[CLASS : NAME + 1]
+            gone.pop(key, None)
+            yield from self._compare(key, row)
+        if not self._cancellation.cancelled:
+            for key in gone:
+                yield from self._compare(key, None)
+
+    def _compare(self, key: Key, row: Row | None) -> Iterator[Change]:
+        now = time()
+        before = self._known.get(key)
+        told = before and before.content
+        content = None if row is None else self._restrictions.content(row, now)
+        if row is None or content is None:
+            self._known.pop(key, None)
+        else:
+            self._known[key] = _Known(row, content)
+            self._note_end(key, row, now)
+        if content is not None and content != told:
+            kind = ChangeKind.ADDED if told is None else ChangeKind.CHANGED
+            ttl = None if row is None or row[ENDS_AT] is None else round(row[ENDS_AT] - now, 3)
+            yield Change(kind, _values.service_of(content, ttl, self._asked))
+        elif content is None and told is not None:
+            yield Change(ChangeKind.REMOVED, _values.service_of(told, None, self._asked))
+
+    def _ended(self) -> Iterator[Change]:
+        """Yield what has changed because leases have ended."""
+        now = time()
+        while self._ends and self._ends[0][0] <= now:
+            _end, key = heappop(self._ends)
+            if key in self._known:
+                # It may have been renewed a moment ago.
+                yield from self._compare(key, self._search.row(key, self._cancellation))
+
+    def _note_end(self, key: Key, row: Row, now: float) -> None:
+        end = next_end(row, now)
+        if end is not None:
+            heappush(self._ends, (end, key))
+            # Each renewal leaves its old end there.
+            if len(self._ends) > 4 * len(self._known) + 1000:
+                ends = ((next_end(known.row, now), key) for key, known in self._known.items())
+                self._ends = [(end, key) for end, key in ends if end is not None]
+                heapify(self._ends)
+
+    def _pause(self) -> float:
+        """Return for how long nothing can happen that is not in the file."""
+        interval = self._registry.interval
+        return min(interval, self._ends[0][0] - time()) if self._ends else interval
