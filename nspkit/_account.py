@@ -41,6 +41,9 @@ if TYPE_CHECKING:
         def settings_of(self, entry: CatalogEntry) -> Mapping[str, Any]:
             """Return what the application gave a provider."""
 
+        def interrupted(self) -> bool:
+            """Whether this thread was changing something of the host when the call came."""
+
         def chain(self) -> tuple[Lifetime, ...]:
             """Return the lifetimes that this thread is inside."""
 
@@ -68,6 +71,7 @@ class Account:
         """Make one for a catalog entry; ``house`` is what the accounts of a host share."""
         self.entry = entry
         self.lifetime = Lifetime(entry.name, None)
+        self.lifetime.interrupted = house.interrupted
         self.failure: tuple[int, str] | None = None
         self.held_until = 0.0
         self._delay = 0.0
@@ -204,8 +208,8 @@ class Account:
         """Void it in a forked child; returns what must never be dropped there."""
         generation = self.lifetime.generation
         pinned = [self.lifetime.forget(because), self._house.middleware]
-        for provider in (self._starting, generation.payload):
-            pinned.append(provider and (provider, provider.forget()))
+        providers = [one for one in (self._starting, generation.payload) if one is not None]
+        pinned += [(one, one.forget()) for one in providers]
         generation.payload = None
         refusal = generation.refusal()
         pinned += [user.forget(refusal) for user in generation.users]
@@ -287,15 +291,14 @@ class Account:
         """End lookups, watches and registrations, newest first."""
         errors: list[BaseException] = []
         while generation.users:
-            try:
-                user, _ = generation.users.popitem()
-                errors.extend(user.end())
-            except KeyError:
-                pass  # its own reader was quicker
-            except BaseException as error:
-                errors.append(error)
-        for error in errors:
-            error.add_note(f"in the end of what was open at provider {self.entry.name!r}")
+            for user in reversed(list(generation.users)):
+                generation.users.pop(user, None)  # its own reader may be quicker
+                try:
+                    errors.extend(user.end())
+                except BaseException as error:
+                    errors.append(error)
+        for one in errors:
+            one.add_note(f"in the end of what was open at provider {self.entry.name!r}")
         return errors
 
     def _drain(self, generation: Generation, deadline: float | None) -> list[BaseException]:

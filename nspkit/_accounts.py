@@ -108,11 +108,7 @@ class Accounts:
         except (KeyError, TypeError):
             pass
         self.closing.refuse()
-        account = self._made(self.view()[provider])
-        try:
-            self.by_key[provider] = account
-        except TypeError:
-            raise InvalidProviderError(f"{provider!r} names no provider") from None
+        account = self.by_key[provider] = self._made(self.view()[provider])
         return account
 
     def selected(self, namespace: Namespace) -> list[Account]:
@@ -144,6 +140,13 @@ class Accounts:
             if provider == entry.name or _guid_of(provider) == entry.guid:
                 return dict(own)
         return {}
+
+    def interrupted(self) -> bool:
+        """Whether this thread was changing something of the host when the call came."""
+        locks: list[Any] = [self.workers._lock, self.closing._lock]
+        if self._view is not None:
+            locks.append(self._view._lock)
+        return self.closing.owner == get_ident() or any(lock._is_owned() for lock in locks)
 
     def chain(self) -> tuple[Lifetime, ...]:
         """Return the lifetimes, of any host, that this thread is inside."""

@@ -35,11 +35,11 @@ class Bell:
         """Ring it; a second time does nothing."""
         self.rung = True
         # No lock: who waits joins the list first and looks after, so one of the two sees the other.
-        while self._waiting:
-            try:
+        try:
+            while True:
                 self._waiting.pop().release()
-            except IndexError:
-                return  # another thread was quicker
+        except IndexError:
+            pass  # nobody waits any more; another thread may be ringing too
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until it is rung, at most ``seconds`` (None: as long as it takes); True if it was."""

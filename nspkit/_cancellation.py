@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PATIENCE = 1.0
+"""Seconds after which who waits looks again: an interrupt may have cut the ringing short."""
+
 
 class Cancellation:
     """Tells a provider that nobody waits any more, and how much time remains.
@@ -75,10 +78,10 @@ class Cancellation:
         try:
             while not self.cancelled:
                 limits = [limit for limit in (until, self._deadline) if limit is not None]
-                left = min(limits) - monotonic() if limits else -1.0
-                if limits and left <= 0.0:
+                left = min(limits) - monotonic() if limits else PATIENCE
+                if left <= 0.0:
                     break
-                bell.acquire(timeout=min(left, 3600.0))
+                bell.acquire(timeout=min(left, PATIENCE))
         finally:
             _take(self._waiting, bell)
         return self.cancelled
@@ -135,8 +138,11 @@ class Cancellation:
                 self._errors.append(error)
             except BaseException as error:
                 interrupt = interrupt or error
-        if interrupt is not None:
-            raise interrupt
+        try:
+            if interrupt is not None:
+                raise interrupt
+        finally:
+            del interrupt  # it refers to this frame: no cycle
 
 
 def _take(items: list[T], item: T | None = None) -> T | None:

@@ -35,10 +35,10 @@ class Closing:
         "_budget",
         "_lock",
         "_over",
-        "_owner",
         "_renewals",
         "_workers",
         "because",
+        "owner",
     )
 
     def __init__(
@@ -51,7 +51,7 @@ class Closing:
         self._budget = budget
         self._lock = OwnedLock("the closing of a host")
         self._over: Bell | None = None
-        self._owner = 0
+        self.owner = 0
         self.because: str | None = None
 
     def refuse(self) -> None:
@@ -68,7 +68,7 @@ class Closing:
             NspError: the one error of the cleanups; CleanupError for several.
         """
         ident = get_ident()
-        if self._owner == ident or any(
+        if self.owner == ident or any(
             account.lifetime.reentered() for account in list(self._accounts.values())
         ):
             raise InProgressError(
@@ -83,21 +83,21 @@ class Closing:
             try:
                 with self._lock:
                     if self._over is None:
-                        self._owner, self._over = ident, over
+                        self.owner, self._over = ident, over
                 if self._over is not over:
                     self._over.wait()
                     return
                 # Each step may be done twice, so an interrupt is kept, and then all goes on.
                 stop(errors)
                 self._workers.dismiss(monotonic() + 1.0)
-                self._workers.join_leaving(monotonic() + 1.0)
+                self._workers.join(monotonic() + 1.0)
                 over.ring()
                 done = True
             except BaseException as caught:
                 if self._over is not over:
                     raise
                 errors.append(caught)
-        self._owner = 0
+        self.owner = 0
         raise_combined(errors)
 
     def _stop_all(
@@ -105,10 +105,12 @@ class Closing:
     ) -> None:
         """Stop all in reverse order of their start, those that are just starting first."""
         accounts = self._refuse_starts(errors)
-        run_all([partial(self._await, one, until, budget) for one in accounts], errors)
+        late = self._await_all(accounts, until, budget, errors)
         while started := in_reverse_order(accounts):  # again if an interrupt came before a stop
             run_all([partial(one.close, CLOSED, timeout) for one in started], errors)
-        self._await_others(accounts, budget, errors)
+        # Another thread may have begun to stop one before it was its turn here.
+        rest = [one for one in accounts if one not in late]
+        self._await_all(rest, monotonic() + budget, budget, errors)
 
     def _refuse_starts(self, errors: list[BaseException]) -> list[Account]:
         self.because = self.because or CLOSED
@@ -116,15 +118,15 @@ class Closing:
         run_all([partial(one.lifetime.refuse_starts, CLOSED) for one in accounts], errors)
         refusal = NotInitialisedError(f"this registration {self.because}")
         run_all([partial(self._renewals.close, refusal)], errors)
+        run_all([partial(self._workers.close, self.because)], errors)
         return accounts
 
-    def _await_others(
-        self, accounts: list[Account], budget: float, errors: list[BaseException]
-    ) -> None:
-        """Wait for what another thread has begun to stop before it was its turn here."""
-        until = monotonic() + budget
-        stopping = [one for one in accounts if one.lifetime.state is STOPPING]
-        run_all([partial(self._await, one, until, budget) for one in stopping], errors)
+    def _await_all(
+        self, accounts: list[Account], until: float, budget: float, errors: list[BaseException]
+    ) -> list[Account]:
+        """Wait for the starts and stops under way; returns those that did not come back."""
+        run_all([partial(self._await, one, until, budget) for one in accounts], errors)
+        return [one for one in accounts if one.lifetime.state in (STARTING, STOPPING)]
 
     def _await(self, account: Account, until: float, budget: float) -> None:
         """Wait for a start, or a stop, that another thread is running."""
@@ -147,10 +149,11 @@ class Closing:
         until = monotonic() + self._budget
         # Another thread may be closing it at this moment, and would end with the process.
         accounts = self._refuse_starts(errors)
-        run_all([partial(self._await, one, until, self._budget) for one in accounts], errors)
+        late = self._await_all(accounts, until, self._budget, errors)
         while started := in_reverse_order(accounts):
             run_all([partial(one.close_at_exit, CLOSED) for one in started], errors)
-        self._await_others(accounts, self._budget, errors)
+        rest = [one for one in accounts if one not in late]
+        self._await_all(rest, monotonic() + self._budget, self._budget, errors)
         raise_combined(errors)
 
     def forget(self) -> list[Any]:
@@ -159,7 +162,7 @@ class Closing:
         self._lock = OwnedLock("the closing of a host")
         self._over = Bell()
         self._over.ring()
-        self._owner = 0
+        self.owner = 0
         self._workers.forget(FORKED)
         pinned = self._renewals.forget(NotInitialisedError(f"this registration {FORKED}"))
         return [pinned, *(account.forget(FORKED) for account in list(self._accounts.values()))]

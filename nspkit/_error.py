@@ -166,6 +166,16 @@ def set_last_error(code: int) -> None:
     last_error.code = code if type(code) is int else int(known_code(code))
 
 
+def told(error: BaseException) -> str:
+    """Say an error in a message: its class and its text."""
+    try:
+        text = str(error)
+    except (Exception, SystemExit, GeneratorExit) as broken:
+        # A foreign exception may fail at anything; its class is still worth to be told.
+        text = f"(no text: {type(broken).__name__})"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def _parsed(guid: object) -> uuid.UUID:
     given = f"a value of type {type(guid).__name__}"
     if isinstance(guid, str):

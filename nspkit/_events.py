@@ -66,7 +66,9 @@ class Events:
 
     def __init__(self) -> None:
         """Make one without subscribers."""
-        self._subscribers: tuple[tuple[Callable[[Event], object]], ...] = ()
+        # By the entry itself, so that one callback may subscribe twice; a change of one entry is
+        # never lost to another that comes at the same time.
+        self._subscribers: dict[object, Callable[[Event], object]] = {}
 
     def subscribe(self, callback: Callable[[Event], object]) -> Callable[[], None]:
         """Have ``callback`` called with every `Event`; returns a function that ends it.
@@ -74,11 +76,11 @@ class Events:
         It is called on the thread where things happen, under no lock. What it raises is logged to
         the logger ``nspkit`` and harms nobody.
         """
-        entry = (callback,)  # the tuple is the identity: one callback may subscribe twice
-        self._subscribers = (*self._subscribers, entry)
+        entry = object()
+        self._subscribers[entry] = callback
 
         def unsubscribe() -> None:
-            self._subscribers = tuple(one for one in self._subscribers if one is not entry)
+            self._subscribers.pop(entry, None)
 
         return unsubscribe
 
@@ -94,10 +96,10 @@ class Events:
         if not self._subscribers:
             return
         event = Event(kind, guid, name, seconds, error)
-        for (callback,) in self._subscribers:
+        for callback in list(self._subscribers.values()):
             try:
                 callback(event)
-            except Exception:
+            except (Exception, SystemExit, GeneratorExit):
                 import logging
 
                 logging.getLogger("nspkit").exception("a subscriber failed on %r", event)

@@ -138,13 +138,12 @@ class Stream(Job):
                 self.cancellation.resume()
             self._free -= 1
             put((self, item))
-        if part.ended is not None:
-            raise part.ending()
         return None
 
     def _cancelled(self) -> None:
-        self.stop()
+        # In this order: a worker that is stopped says that it is over, but not why.
         self._end(self.part.ending())
+        self.stop()
 
     def _end(self, end: Any) -> None:
         """Say the last word; what is said after it counts for nothing."""
@@ -339,7 +338,7 @@ class Fanout:
 
     def close(self) -> None:
         """End it, from any thread; who waits in `next` gets CancelledError (10111)."""
-        if self.over or self._workers.gone is not None:
+        if self.over:
             return
         self._closed = True
         streams = [one for one in reversed(self._asked) if isinstance(one, Stream)]

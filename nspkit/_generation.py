@@ -23,16 +23,18 @@ class Occupied:
 
     ``inside`` says by thread which hook it is in: the final cleanup waits for those. ``barred``
     are threads that a call from inside would come back on: they wait here for a start or a stop,
-    or work for somebody who is inside.
+    or work for somebody who is inside. ``interrupted`` tells of what it shares with others whether
+    this thread was changing it when the call came.
     """
 
-    __slots__ = ("_lock", "_round", "barred", "inside", "key", "name")
+    __slots__ = ("_lock", "_round", "barred", "inside", "interrupted", "key", "name")
 
     def __init__(self, name: str, key: Any) -> None:
         self.name = name
         self.key = key
         self.inside: dict[int, str] = {}
         self.barred: dict[int, None] = {}
+        self.interrupted: Callable[[], bool] = bool
         # Reentrant only because such a lock knows its owner: who comes twice is refused.
         self._lock = RLock()
         self._round: Round | None = None
@@ -45,6 +47,8 @@ class Occupied:
             or ident in self.barred
             or (round is not None and round.owner == ident and not round.over.rung)
             or self._lock._is_owned()  # type: ignore[attr-defined]
+            # Whom this call would wait for may need the very lock that this thread holds.
+            or self.interrupted()
         )
 
     def refuse_reentry(self, what: str) -> None:

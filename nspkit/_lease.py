@@ -20,6 +20,7 @@ from nspkit._workers import Job
 from nspkit.errors import (
     CancelledError,
     InProgressError,
+    NotInitialisedError,
     NspError,
     OperationTimeoutError,
     ServiceNotFoundError,
@@ -102,7 +103,8 @@ class Lease(Tenure):
             if not self.ended:
                 self._call()
         finally:
-            if holder.get(None) is token:
+            # Without a call, at which an interrupt could strike: nobody would be let in again.
+            if None in holder and holder[None] is token:
                 del holder[None]
             # The other order would leave a gap: who ends it marks it first, then looks.
             self._withdraw()
@@ -190,6 +192,8 @@ class Lease(Tenure):
         """Do not try any more; if it is there after all, take it back."""
         self._because = again(because)
         self.ended = True
+        # As far as its user is concerned, even if somebody still is inside.
+        self.error, self.state = self._because, RELEASED
         self._withdraw_guarded()
 
     def strand(self, because: NspError) -> None:
@@ -229,7 +233,7 @@ class Lease(Tenure):
             return
         try:
             self.generation.run(HOOK, self._withdraw)
-        except NspError:
+        except NotInitialisedError:
             pass  # the provider is stopping, and whoever stops it ends this lease
 
     def _withdraw(self) -> None:
@@ -243,7 +247,7 @@ class Lease(Tenure):
                     self._delete()
                 self._finish()
         finally:
-            if holder.get(None) is token:
+            if None in holder and holder[None] is token:  # as above, without a call
                 del holder[None]
 
     def _delete(self) -> None:
@@ -294,8 +298,8 @@ class Renewal(Job):
 
     @property
     def generation(self) -> Any:
-        """The round of the provider's life that it is in; None before there is one."""
-        return self._lease.generation
+        """The round of the provider's life that it is in; None before it was begun."""
+        return self._lease.generation if self.started else None
 
     def _renew(self) -> None:
         lease = self._lease

@@ -16,7 +16,7 @@ from nspkit._calls import (
 )
 from nspkit._lease import HOOK, Lease
 from nspkit._tenure import PENDING
-from nspkit.errors import NspError, OperationNotSupportedError
+from nspkit.errors import InProgressError, NspError, OperationNotSupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,10 +125,13 @@ class Leases:
         """
         left = [lease for lease in reversed(self.all) if not lease.over]
         self._mark()
-        for lease in left:
-            if lease.account.lifetime.reentered():
-                self.abandon()
-                raise lease.account.lifetime.reentry("the end of a registration")
+        try:
+            self._terms.renewals.refuse_reentry()
+            for lease in left:
+                lease.account.lifetime.refuse_reentry("the end of a registration")
+        except InProgressError:
+            self.abandon()
+            raise
         if self._directed and seconds is None:
             failures: list[Any] = [lease.release(lambda: True) for lease in left]
         else:
@@ -178,5 +181,5 @@ class Turn(Call):
 
     @property
     def generation(self) -> Any:
-        """The round of the provider's life that it is in; None before it has begun."""
-        return self.lease.generation
+        """The round of the provider's life that it is in; None before it was begun."""
+        return self.lease.generation if self.started else None

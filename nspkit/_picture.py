@@ -7,7 +7,6 @@ thread that has told something rings if the reader waits; the reader then looks.
 from __future__ import annotations
 
 from _queue import Empty, SimpleQueue
-from _thread import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +61,7 @@ class Picture:
         self._lock = OwnedLock("a watch")
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._waiting = False
-        self._reader: dict[None, int] = {}
+        self._reader: dict[None, object] = {}
         self._closed = False
 
     def pass_over(self, error: NspError) -> None:
@@ -110,16 +109,21 @@ class Picture:
         Raises:
             NspError: as the watch does.
         """
-        ident, reader = get_ident(), self._reader
-        if reader.get(None) == ident or reader.setdefault(None, ident) != ident:
-            raise InProgressError(
-                "this watch is being asked for its next change already, by another thread or "
-                "further up the stack of this one; make a watch for each"
-            )
+        token, reader = object(), self._reader
         try:
+            if reader.setdefault(None, token) is not token:
+                raise InProgressError(
+                    "this watch is being asked for its next change already, by another thread or "
+                    "further up the stack of this one; make a watch for each"
+                )
             return self._next(None if seconds is None else monotonic() + seconds)
         finally:
-            reader.pop(None)
+            try:
+                # No call in here: at one a signal could strike, and the place be taken for ever.
+                if reader[None] is token:
+                    del reader[None]
+            except KeyError:
+                pass
 
     def _next(self, until: float | None) -> Change | None:
         while True:
@@ -152,14 +156,15 @@ class Picture:
                 if watcher.ended is not None and not watcher.standing.over:
                     watcher.standing.ended(watcher.ended, now)
             late = [watcher for watcher in self._watchers if watcher.standing.due(now)]
+            times = [watcher.standing.deadline for watcher in self._watchers]
+            deadline = min([time for time in times if time is not None], default=None)
+            over = not [one for one in self._watchers if not one.standing.over]
             if take:
                 change = self._known.take()
                 self._waiting = change is None
-            deadlines = [watcher.standing.deadline for watcher in self._watchers]
-            over = all(watcher.standing.over for watcher in self._watchers)
         for watcher in late:
             watcher.expire()
-        return change, min((time for time in deadlines if time is not None), default=None), over
+        return change, deadline, over
 
     def refuse(self) -> None:
         """Raise NotInitialisedError (10093) in a forked child."""
@@ -180,26 +185,25 @@ class Picture:
     @property
     def generation(self) -> int:
         """How many changes there were."""
-        if not self.settled:
-            self._look()
+        self._refresh()
         return self._known.generation
 
     def everything(self) -> tuple[Service, ...]:
         """Return all that is there, and count it as told."""
         self.refuse()
-        if not self.over:
-            self._look()
+        self._refresh()
         with self._lock:
             return self._known.everything()
 
-    @property
-    def settled(self) -> bool:
-        """Whether nothing can fall due any more: over, or in a forked child."""
-        return self.over or self._workers.gone is not None
+    def _refresh(self) -> None:
+        """Do what has fallen due, unless it is over, or in a forked child."""
+        if not self.over and self._workers.gone is None:
+            self._look()
 
     @property
     def state(self) -> str:
         """One of the strings of `WatchState`."""
+        self._refresh()
         if self._closed or self._workers.gone is not None:
             return WatchState.CLOSED
         if self.over:
@@ -212,18 +216,18 @@ class Picture:
     @property
     def stale_since(self) -> float | None:
         """Since when what one of the providers has found may have changed unseen."""
-        if not self.settled:
-            self._look()
+        self._refresh()
         # Whoever is over and has found nothing leaves nothing behind that could be stale.
         standings = [one.standing for one in self._watchers if not one.standing.over]
         standings += [one.standing for one in self._watchers if one.standing.found]
-        return min((one.since for one in standings if one.since is not None), default=None)
+        return min([one.since for one in standings if one.since is not None], default=None)
 
     @property
     def errors(self) -> tuple[NspError, ...]:
         """What is wrong now, in the order of the providers."""
         if self._workers.gone is not None:
             return (NotInitialisedError(f"this watch {self._workers.gone}"),)
+        self._refresh()
         found = [one if isinstance(one, NspError) else one.standing.error for one in self._asked]
         errors = tuple([again(error) for error in found if error is not None])
         if not errors and not self._closed and self.over:
@@ -233,7 +237,7 @@ class Picture:
     @property
     def over(self) -> bool:
         """Whether it was closed, or nothing can come any more."""
-        return self._closed or all(one.standing.over for one in self._watchers)
+        return self._closed or not [one for one in self._watchers if not one.standing.over]
 
     def close(self) -> None:
         """End it, from any thread; who waits in `next` gets CancelledError (10111)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -52,33 +53,34 @@ catalogs = Living()
 orphans: deque[Any] = deque()
 """Hosts that became garbage while they had started providers; the next operation closes them."""
 
+_leaving: list[Any] = []
+"""Those of them that are being closed: the exit may come first."""
+
 _pinned: list[Any] = []
 """What a forked child keeps for ever: dropping it would finalise what the parent uses."""
 
 
 def close_orphans() -> None:
-    """Close the hosts that nobody closed; their errors have gone to their subscribers.
-
-    Until that is done they stay where the exit finds them, if it comes first.
-    """
-    while orphans:
+    """Close the hosts that nobody closed; their errors have gone to their subscribers."""
+    for _ in range(len(orphans)):
         try:
-            orphan = orphans[0]
+            orphan = orphans.popleft()
+        except IndexError:
+            return  # another thread was quicker
+        _leaving.append(orphan)
+        try:
             if not orphan._close_late():
-                return  # this call comes from inside it: the next operation after that does it
-            orphans.remove(orphan)
-        except (IndexError, ValueError):
-            pass  # another thread was quicker
+                orphans.append(orphan)  # this call comes from inside it: the next one does it
+        finally:
+            _leaving.remove(orphan)
 
 
 def at_exit() -> None:
-    """Close what is still open, the newest first, past whatever that raises.
+    """Close what is still open, the newest first; errors go to `sys.excepthook`, all of them.
 
-    Raises:
-        BaseException: the one error there was; `atexit` prints it.
-        BaseExceptionGroup: all errors, in order, where there were several.
+    On the exiting thread: no other can be started any more.
     """
-    left = [*orphans, *hosts]
+    left = [*_leaving, *orphans, *hosts]
     errors: list[BaseException] = []
     while left:
         try:
@@ -90,10 +92,8 @@ def at_exit() -> None:
             errors.append(error)
         except BaseException as interrupt:
             errors.append(interrupt)  # and once more: what was closed already is closed in no time
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise BaseExceptionGroup("closing the hosts that were left open", errors)
+    for told in errors:
+        sys.excepthook(type(told), told, told.__traceback__)
 
 
 def after_fork_in_child() -> None:
@@ -104,7 +104,7 @@ def after_fork_in_child() -> None:
         # A list that nothing would drop, not even the end of the interpreter, which empties every
         # module: a code object refers to it, and those are out of the garbage collector's sight.
         _pinned.append(after_fork_in_child.__code__.replace(co_consts=(_pinned,)))
-    _pinned.extend((host, host._forget()) for host in [*hosts, *orphans])
+    _pinned.extend((host, host._forget()) for host in [*hosts, *orphans, *_leaving])
 
 
 atexit.register(at_exit)

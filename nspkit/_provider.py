@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from nspkit._error import last_error
+from nspkit._error import last_error, told
 from nspkit._events import EventKind
 from nspkit._resources import Release, Resources
-from nspkit._results import BEGUN, SILENT, Checks, fitted, told, translated
+from nspkit._results import BEGUN, SILENT, Checks, fitted, translated
 from nspkit._routines import RoutineTable, raising, untie
 from nspkit._teardown import run_all
 from nspkit.errors import (

@@ -52,21 +52,21 @@ class Registration:
     Winsock: NSPSetService with RNRSERVICE_REGISTER, and RNRSERVICE_DELETE at the end.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_later", "_owner", "_state")
+    __slots__ = ("__weakref__", "_held", "_later", "_owner", "_state")
 
     def __init__(self, state: Leases, later: deque[Any], owner: object) -> None:
         """Make the face of ``state``; ``later`` takes what a finaliser leaves to be closed."""
         self._state = state
         self._later = later
         self._owner = owner  # the host lives as long as its registrations
-        self._closed = False
+        self._held = False
 
-    def _begin(self, accounts: list[Account], namespace: Namespace, seconds: float | None) -> None:
-        try:
-            self._state.begin(accounts, namespace, seconds)
-        except BaseException:
-            self._closed = True  # there is nothing that its user could close
-            raise
+    def _begin(
+        self, accounts: list[Account], namespace: Namespace, seconds: float | None
+    ) -> Registration:
+        self._state.begin(accounts, namespace, seconds)
+        self._held = True  # what never was its user's is dropped without a warning
+        return self
 
     def __repr__(self) -> str:
         return f"<Registration of {self.service.name!r}: {self.state}>"
@@ -106,7 +106,7 @@ class Registration:
     @property
     def providers(self) -> tuple[UUID, ...]:
         """The GUIDs of the providers that have it, or should, in catalog order."""
-        found = [lease.account.guid for lease in self._state.all if not lease.over]
+        found = [lease.account.guid for lease in self._state.all if lease.state != RELEASED]
         return tuple(guid for guid in found if guid is not None)
 
     @property
@@ -135,7 +135,7 @@ class Registration:
             NspError: what a provider raised; of several the most specific, with all in ``errors``.
         """
         seconds = None if timeout is None else seconds_in("timeout", timeout)
-        self._closed = True
+        self._held = False
         try:
             self._state.take_back(seconds)
         except InProgressError:
@@ -162,7 +162,7 @@ class Registration:
             return
         state.abandon()
         self._later.append(state)
-        if not self._closed:
+        if self._held:
             import warnings
 
             message = f"{self!r} was dropped open; close it, or use it in a with block"

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from nspkit._lock import OwnedLock
-from nspkit.errors import ErrorCode, NspError
+from nspkit.errors import ErrorCode, InProgressError, NspError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ class Renewals:
             together do not come together for ever.
     """
 
-    __slots__ = ("_bell", "_thread", "clock", "jitter", "lock", "pending")
+    __slots__ = ("_bell", "_leaves", "_thread", "clock", "jitter", "lock", "pending")
 
     def __init__(self) -> None:
         """Make one without a thread; that comes with the first thing to renew."""
@@ -62,6 +62,15 @@ class Renewals:
         # A queue of this kind takes something from anywhere, even from a finaliser.
         self._bell: SimpleQueue[Renewable | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._leaves = False
+
+    def refuse_reentry(self) -> None:
+        """Raise InProgressError (WSAEINPROGRESS 10036) for a call that interrupted this list."""
+        if self.lock._is_owned():  # type: ignore[attr-defined]
+            raise InProgressError(
+                "a registration was interrupted on this thread by a call that ends one; it is "
+                "ended after that"
+            )
 
     def add(self, one: Renewable) -> None:
         """Call its ``attend`` whenever it is due, from now on.
@@ -71,7 +80,7 @@ class Renewals:
         """
         self.pending[one] = None
         with self.lock:
-            if self._thread is None or not self._thread.is_alive():
+            if self._leaves or self._thread is None or not self._thread.is_alive():
                 thread = threading.Thread(target=self._run, name="nspkit-renewals", daemon=True)
                 try:
                     thread.start()  # it waits for the lock before it does anything
@@ -81,7 +90,7 @@ class Renewals:
                         "others end first, or raise the limit of threads",
                         code=ErrorCode.WSAENOBUFS,
                     ) from error
-                self._thread = thread
+                self._thread, self._leaves = thread, False
         self.ring(one)
 
     def ring(self, one: Renewable) -> None:
@@ -95,11 +104,12 @@ class Renewals:
 
     def discard(self, one: Renewable) -> None:
         """Do not renew it any more; with the last one the thread ends, and is waited for."""
-        if self.pending.pop(one, self) is self or self.pending:
-            return
+        self.pending.pop(one, None)
         thread = self._thread
+        if self.pending or thread is None or not thread.is_alive():
+            return
         self.wake()
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not threading.current_thread():
             thread.join(1.0)
 
     def close(self, because: NspError) -> None:
@@ -140,11 +150,11 @@ class Renewals:
     def _goes_on(self) -> bool:
         """Whether this thread is still the one that is wanted."""
         with self.lock:
-            wanted = self._thread is threading.current_thread()
-            if wanted and not self.pending:
-                # Who adds something after this look finds that there is no thread.
-                self._thread = None
-            return wanted and bool(self.pending)
+            if self._thread is not threading.current_thread():
+                return False
+            # Who adds something after this look finds that another thread is needed.
+            self._leaves = not self.pending
+            return not self._leaves
 
 
 def _random() -> float:

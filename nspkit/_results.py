@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nspkit._error import told
 from nspkit._model import ServiceClass
 from nspkit.errors import (
     ErrorCode,
@@ -27,16 +28,6 @@ _CODES: tuple[tuple[type[BaseException], ErrorCode], ...] = (
     (NotImplementedError, ErrorCode.WSAEOPNOTSUPP),
     (TimeoutError, ErrorCode.WSAETIMEDOUT),
 )
-
-
-def told(error: BaseException) -> str:
-    """Say an error in a message: its class and its text."""
-    try:
-        text = str(error)
-    except (Exception, SystemExit, GeneratorExit) as broken:
-        # A foreign exception may fail at anything; its class is still worth to be told.
-        text = f"(no text: {type(broken).__name__})"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def translated(name: str, guid: UUID, hook: str, error: BaseException) -> NspError:

@@ -43,18 +43,7 @@ SET, INSTALL, REMOVE, INFO = (
 
 
 class Services:
-    """The operations of a host on registrations and service classes.
-
-    All route as lookups do, and start providers as needed. Named by a GUID or a short name, one
-    provider is asked, in the caller's thread unless there is a ``timeout``, and its own error is
-    raised. Otherwise all enabled providers that have the hook are asked side by side, on worker
-    threads, so that one that hangs keeps nobody waiting for ever: each has ``timeout`` seconds, 30
-    by default, after which it is recorded with OperationTimeoutError (10060) and left alone; what
-    it was asked may happen later all the same. If one succeeds, so does the call, and the errors
-    of the others are returned. If all fail, the most specific error is raised: 10045 counts less
-    than 10108 and 10109, and those less than any other; of equals it is the last in catalog order.
-    All of them are in its ``errors``.
-    """
+    """The operations of a host on registrations and service classes."""
 
     _accounts: Accounts
     _later: Later
@@ -74,6 +63,13 @@ class Services:
 
         What it registers stays when a provider is cleaned up; `register` is for the other case.
 
+        One provider that is named is asked in this thread, on a worker if there is a ``timeout``,
+        and its own error is raised. Otherwise all that have the hook are asked side by side, on
+        workers. One that has not come back in its time is recorded with OperationTimeoutError and
+        left alone; what it was asked may happen later all the same. If all fail, the most
+        specific error is raised, with all of them in its ``errors``: 10045 counts less than 10108
+        and 10109, and these less than any other; of equals it is the last in catalog order.
+
         Args:
             service: The instance. Its own ``provider`` and ``namespace``, which a result has, say
                 where it belongs, unless the arguments of these names do.
@@ -81,7 +77,8 @@ class Services:
             multiple: Whether only the given addresses are meant (SERVICE_MULTIPLE).
             provider: The only provider to ask.
             namespace: The namespace whose providers are asked.
-            timeout: How many seconds each provider has, its start included.
+            timeout: How many seconds each provider has, its start included; None for 30, and for
+                no limit where one is named.
 
         Returns:
             The errors of providers that failed although another one succeeded, in catalog order.
@@ -152,8 +149,7 @@ class Services:
         )
         # First the face, then the work: interrupted between two, it ends what was begun.
         registration = Registration(Leases(terms, directed=account is not None), self._later, self)
-        registration._begin(accounts, place, seconds)
-        return registration
+        return registration._begin(accounts, place, seconds)
 
     def install_service_class(
         self, service_class: ServiceClass, *, timeout: float | None = None

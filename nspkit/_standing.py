@@ -39,8 +39,8 @@ class Standing:
     """What one provider has found, and whether that can be relied upon.
 
     Attributes:
-        state: STARTING, LIVE, STALE or FAILED.
-        since: When it went stale or failed, in the caller's seconds; None while it has not.
+        state: STARTING, LIVE or STALE.
+        since: When it went stale, in the caller's seconds; None while it has not.
         error: What went wrong last; None if nothing is wrong.
         over: Whether nothing comes from this provider any more.
     """
@@ -132,7 +132,6 @@ class Standing:
             self._empty_since = now
         self._unconfirmed = dict.fromkeys(self.found)
         self._settles = self._empty_since + GRACE
-        self.due(now)
 
     # -- a stream of changes -------------------------------------------------------------------
 
@@ -183,7 +182,6 @@ class Standing:
     def ended(self, error: NspError | None, now: float) -> None:
         """Be over; None for an error means that this provider cannot be watched."""
         self._fail(error, now)
-        self.state = WatchState.FAILED
         self.over = True
 
     def _fail(self, error: NspError | None, now: float) -> None:

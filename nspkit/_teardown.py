@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from nspkit._bell import Bell
+from nspkit._error import told
 from nspkit.errors import CleanupError, CleanupTimeoutError, ErrorCode, NspError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Teardown:
         self._guid = guid
         self._steps = steps
         self._carried = carrying(self._walk)
-        self._finished: Callable[[], None] | None = finished
+        self._finished = finished
         self._hanging = hanging
         self._at = 0
         self._walker: dict[None, threading.Thread] = {}
@@ -92,10 +93,9 @@ class Teardown:
                     step = self._steps[self._at][1]
                     self._at += 1
                     self.errors.extend(step() or ())
-                if self._finished is not None:
-                    self._finished()
+                self._finished()
                 # What has ended refers to the provider no more, and to nothing that refers back.
-                self._finished, self._carried, self._steps = None, _nothing, []
+                self._finished, self._carried, self._steps = _nothing, _nothing, []
                 self.over.ring()
             except BaseException as error:
                 self.errors.append(error)
@@ -171,7 +171,7 @@ def combine(what: str, errors: list[BaseException], guid: UUID | None) -> BaseEx
         if len(rest) == 1 and isinstance(first, NspError):
             return first
         code = first.code if isinstance(first, NspError) else ErrorCode.WSASYSCALLFAILURE
-        named = "; ".join(f"{type(error).__name__}: {error}" for error in rest)
+        named = "; ".join(told(error) for error in rest)
         together = CleanupError(f"{what} met {len(rest)} error(s): {named}", code=code, guid=guid)
         together.errors = tuple(rest)
         together.__cause__ = BaseExceptionGroup(what, rest)

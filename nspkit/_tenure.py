@@ -96,6 +96,8 @@ class Tenure:
         """Take down that the back end has it, by a call that ``began`` then."""
         renewals, ttl = self.terms.renewals, self.terms.ttl
         with renewals.lock:
+            if self.ended:
+                return  # it is taken back in a moment
             before, self.state = self.state, ACTIVE
             self.job = self.error = None
             self._failures = 0

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from nspkit._lock import OwnedLock
-from nspkit.errors import ErrorCode, NspError
+from nspkit.errors import ErrorCode, NotInitialisedError, NspError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -61,12 +61,14 @@ class Workers:
     """The worker threads of one host."""
 
     __slots__ = (
+        "_closed",
         "_lasting",
         "_leaving",
         "_lock",
         "_name",
         "_places",
         "_queue",
+        "_threads",
         "_waiting",
         "_working",
         "gone",
@@ -83,23 +85,39 @@ class Workers:
         ``gone`` says from then on why no work is taken any more.
         """
         self.gone = because
+        self._closed: str | None = None
         self._lock = OwnedLock("the pool of worker threads")
         self._queue: deque[Job] = deque()
         self._waiting: dict[Any, deque[Job]] = {}
         self._places: dict[Any, list[Job]] = {}
         self._leaving: list[threading.Thread] = []
         self._lasting: dict[Job, threading.Thread] = {}
+        self._threads: dict[threading.Thread, Job | None] = {}
         self._working = 0
 
     def submit(self, job: Job) -> None:
         """Run a job as soon as its provider has a place and there is a thread, or refuse it."""
         with self._lock:
-            taken = self._places.setdefault(job.owner, [])
-            if len(taken) >= PLACES:
+            closed, taken = self._closed, self._places.get(job.owner, [])
+            if closed is None and len(taken) >= PLACES:
                 self._waiting.setdefault(job.owner, deque()).append(job)
-            else:
-                self._place(job, taken)
+            elif closed is None:
+                self._place(job, self._places.setdefault(job.owner, taken))
+        if closed is not None:
+            job.refuse(NotInitialisedError(f"{job.what} {closed}"))
         self._hire()
+
+    def close(self, because: str) -> None:
+        """Refuse all work that no thread has taken, now and from now on."""
+        with self._lock:
+            self._closed = because
+            refused = [job for waiting in self._waiting.values() for job in waiting]
+            self._waiting.clear()
+            while self._queue:
+                refused.append(self._queue.popleft())
+                self._free(refused[-1])
+        for job in refused:
+            job.refuse(NotInitialisedError(f"{job.what} {because}"))
 
     def _place(self, job: Job, taken: list[Job]) -> None:
         taken.append(job)
@@ -111,16 +129,19 @@ class Workers:
             if not self._queue or self._working >= THREADS:
                 return
             self._working += 1
-        name = f"{self._name}-worker"
+            name = f"{self._name}-worker"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._threads[thread] = None
         try:
-            threading.Thread(target=self._work, name=name, daemon=True).start()
+            thread.start()
         except RuntimeError as error:
-            self._refuse(str(error))
+            self._refuse(thread, str(error))
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, thread: threading.Thread, why: str) -> None:
         """Take note that a thread could not be had: refuse the work if nobody else does it."""
         refused: list[Job] = []
         with self._lock:
+            del self._threads[thread]
             self._working -= 1
             while self._queue and not self._working:
                 job = self._queue.popleft()
@@ -134,6 +155,8 @@ class Workers:
         while (job := self._next(job)) is not None:
             job.call()
             del job.call  # it refers to the job
+            if self.gone is not None:
+                return  # it forked, and this is the child
 
     def _next(self, done: Job | None) -> Job | None:
         """Free the place of the job just done and take one; None, and the thread is to leave.
@@ -151,10 +174,12 @@ class Workers:
             if self._queue and self._working <= THREADS:
                 job = self._queue.popleft()
                 job.started = True
+                self._threads[threading.current_thread()] = job
                 return job
             self._working -= 1
             self._leaving = [thread for thread in self._leaving if thread.is_alive()]
             self._leaving.append(threading.current_thread())
+            del self._threads[threading.current_thread()]
             return None
 
     def _free(self, job: Job) -> None:
@@ -212,6 +237,15 @@ class Workers:
         for thread in leaving:
             thread.join(max(0.0, until - monotonic()))
 
+    def join(self, until: float) -> None:
+        """Wait, at most until ``until``, for all threads but those that were given up."""
+        with self._lock:
+            threads = [one for one, job in self._threads.items() if not (job and job.abandoned)]
+        for thread in threads:
+            if thread.is_alive():  # else its start was interrupted
+                thread.join(max(0.0, until - monotonic()))
+        self.join_leaving(until)
+
     # -- what lasts ----------------------------------------------------------------------------
 
     def lend(self, job: Job) -> None:
@@ -219,9 +253,13 @@ class Workers:
         name = f"{self._name}-watch"
         thread = threading.Thread(target=self._last, args=(job,), name=name, daemon=True)
         with self._lock:
+            closed = self._closed
             hanging = [one for one in self._lasting if one.abandoned and one.owner is job.owner]
-            if len(hanging) < PLACES:
+            if closed is None and len(hanging) < PLACES:
                 self._lasting[job] = thread
+        if closed is not None:
+            job.refuse(NotInitialisedError(f"{job.what} {closed}"))
+            return
         try:
             if job not in self._lasting:
                 raise RuntimeError(f"what was given up hangs: {_told(hanging)}")

@@ -344,9 +344,21 @@ def test_a_code_that_is_no_integer_is_refused(code: object) -> None:
         NspError("x", code=code)  # type: ignore[arg-type]
 
 
-def test_rollback_errors_are_empty_at_first() -> None:
+def test_collected_errors_are_empty_at_first() -> None:
     """Whoever catches an error can read them without asking first."""
+    assert NotReadyError("x").errors == ()
     assert NotReadyError("x").rollback_errors == ()
+
+
+def test_any_error_may_be_made_of_others() -> None:
+    """Its class says what happened, and the others survive pickling with it."""
+    error = NotReadyError("x")
+    error.errors = (ProviderError("one"), NotReadyError("two"))
+    twin = pickle.loads(pickle.dumps(error))
+    assert [(type(one), one.message) for one in twin.errors] == [
+        (ProviderError, "one"),
+        (NotReadyError, "two"),
+    ]
 
 
 def test_a_configuration_error_tells_the_place() -> None:

@@ -114,13 +114,16 @@ def test_a_job_runs_on_a_daemon_thread_named_after_the_pool(room: Room) -> None:
 
 
 def test_a_thread_without_work_goes(room: Room) -> None:
-    """There is no pool of idle threads; `join_leaving` sees the last one go."""
-    task = room.quick("p")
+    """There is no pool of idle threads; `join_leaving` waits for those that are on their way."""
+    seen: list[threading.Thread] = []
+    task = Task("p", lambda: seen.append(threading.current_thread()))
+    room.workers.submit(task)
     assert task.done.wait(LONG)
-    for thread in room.threads():
-        thread.join(LONG)
+    seen[0].join(LONG)
+    assert not seen[0].is_alive()
+    assert room.workers._leaving == seen
     room.workers.join_leaving(monotonic() + LONG)
-    assert room.threads() == []
+    assert room.workers._leaving == []
     assert not room.workers.busy("p", None)
 
 
@@ -128,6 +131,19 @@ def test_join_leaving_waits_no_longer_than_it_may(room: Room) -> None:
     """A thread that works is not waited for: it does not leave."""
     room.staying("p", room.door())
     room.workers.join_leaving(monotonic() + LONG)
+    assert len(room.threads()) == 1
+
+
+def test_join_waits_for_those_that_work_and_not_for_those_given_up(room: Room) -> None:
+    """At the end of a host: what works comes to its end, what hangs has been waited for."""
+    door, other = room.door(), room.door()
+    (stuck,) = room.staying("p", door)
+    room.workers.abandon(stuck)
+    room.staying("q", other)
+    room.workers.join(monotonic())  # as long as it may, which is not at all
+    assert len(room.threads()) == 2
+    threading.Timer(0.01, other.set).start()
+    room.workers.join(monotonic() + LONG)
     assert len(room.threads()) == 1
 
 
@@ -182,6 +198,15 @@ def test_an_abandoned_job_keeps_its_place_and_gives_up_its_thread(room: Room) ->
     assert not late.started
     door.set()
     assert late.done.wait(LONG)
+
+
+def test_a_job_is_abandoned_once(room: Room) -> None:
+    """By its time-out, its reader and its close: only one thread is replaced for it."""
+    (stuck,) = room.staying("p", room.door())
+    assert room.workers._working == 1
+    for _ in range(3):
+        room.workers.abandon(stuck)
+        assert room.workers._working == 0
 
 
 def test_the_count_of_threads_is_right_after_many_were_abandoned(room: Room) -> None:

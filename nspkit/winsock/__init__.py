@@ -11,7 +11,8 @@ What differs from C, and nothing else does:
   leaves a function, but `KeyboardInterrupt` and the like do. `WSAStartup` and
   `WSCWriteNameSpaceOrder` return the code itself, as in C.
 - What fills an out parameter in C returns that value instead of 0; there are no buffers and no
-  sizes. WSAEFAULT (10014) is for None where a value must be, in class calls WSAEINVAL (10022).
+  sizes. WSAEFAULT (10014) is for None where a value must be; Winsock has WSAEINVAL (10022) for
+  that in most class calls, and so they do here.
 - Structures are the values of `nspkit`: `Query`, `Service`, `ServiceClass`.
 - In a forked child nothing is started (10093).
 

@@ -51,7 +51,8 @@ def code_of(error: Exception) -> int:
     if isinstance(error, NspError):
         return int(error.code)
     traceback = error.__traceback__
-    if traceback is not None and traceback.tb_next is None:
+    assert traceback is not None  # it was raised
+    if traceback.tb_next is None:
         raise error  # from the frame that calls: the function was not even entered
     if isinstance(error, MemoryError):
         return int(ErrorCode.WSA_NOT_ENOUGH_MEMORY)

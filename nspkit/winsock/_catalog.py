@@ -112,15 +112,16 @@ def WSCWriteNameSpaceOrder(providers: Iterable[UUID | str]) -> None:
         not complete, doubled or unknown, WSATRY_AGAIN (11002) while another call is in here.
     """
     order: Any = required("providers", providers)
-    if isinstance(order, (str, bytes)):
+    if not hasattr(order, "__iter__"):
         raise InvalidArgumentError(f"providers is {order!r}; give a list of GUIDs")
     claim = object()
-    if process.ordering.setdefault(None, claim) is not claim:
-        raise TryAgainError("the order is being written by another call; call again after it")
     try:
+        if process.ordering.setdefault(None, claim) is not claim:
+            raise TryAgainError("the order is being written by another call; call it after that")
         process.catalog.reorder([as_guid(provider) for provider in order])
     finally:
-        del process.ordering[None]
+        if process.ordering.get(None) is claim:
+            del process.ordering[None]
 
 
 def _install(identifier: str, path: Any, namespace: Any, version: Any, provider: Any) -> int:

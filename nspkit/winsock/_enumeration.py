@@ -23,21 +23,41 @@ class NamespaceInfo(NamedTuple):
     """One row of the catalog; `WSANAMESPACE_INFO` in Winsock."""
 
     provider: UUID
+    """Its GUID."""
+
     namespace: Namespace
+    """The namespace that it serves."""
+
     active: bool
+    """Whether it is asked and registered with."""
+
     version: str
+    """The version that it states."""
+
     identifier: str
+    """Its short name."""
 
 
 class NamespaceInfoEx(NamedTuple):
     """One row of the catalog with what was installed as data; `WSANAMESPACE_INFOEX` in Winsock."""
 
     provider: UUID
+    """Its GUID."""
+
     namespace: Namespace
+    """The namespace that it serves."""
+
     active: bool
+    """Whether it is asked and registered with."""
+
     version: str
+    """The version that it states."""
+
     identifier: str
+    """Its short name."""
+
     blob: bytes | None
+    """What it was installed with as data."""
 
 
 class Notification:
@@ -70,15 +90,13 @@ class Notification:
         over, codes = threading.Event(), [0]
 
         def changed(code: int) -> None:
-            self._seen, codes[0] = process.changes, code
+            codes[0] = code
             over.set()
 
         if not self._await_change(changed):
-            try:
-                over.wait()
-            finally:
-                if not over.is_set():  # interrupted
-                    self._period.waiters.remove(changed)
+            over.wait()
+            # Only now: an interrupt meanwhile leaves the change to be told by the next call.
+            self._seen = process.changes
         return codes[0]
 
     def _notify(self, completion: Callable[[int], object]) -> int:

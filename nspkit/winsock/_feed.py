@@ -56,8 +56,7 @@ class Feed:
         while not self._settled:
             while self._watch.state == WatchState.STARTING:
                 self._watch.wait(MOMENT)
-            if self._watch.error is not None:
-                raise self._watch.error
+            self._refuse()
             # In this order nothing is missed: what changes in between is told twice.
             self._seen = self._watch.generation
             self._watch.snapshot()
@@ -71,9 +70,15 @@ class Feed:
         """
         if self._pending is not None or self._watch.changed_since(self._seen):
             return
+        self._refuse()
+        raise NspError("the results have not changed", code=ErrorCode.WSAEWOULDBLOCK)
+
+    def _refuse(self) -> None:
+        """Raise what keeps the watch from telling what there is."""
+        if self._watch.state == WatchState.CLOSED:
+            raise CancelledError("this query is being ended")
         if self._watch.error is not None:
             raise self._watch.error
-        raise NspError("the results have not changed", code=ErrorCode.WSAEWOULDBLOCK)
 
     def take(self) -> Change | None:
         """Return the next change, None if there is none at the moment."""
@@ -95,7 +100,7 @@ class Feed:
             NspError: there will be none.
         """
         if self._watch.state in (WatchState.CLOSED, WatchState.FAILED):
-            raise self._watch.error or CancelledError("this query is being ended")
+            self._refuse()
         with self._lock:
             self._completions.append(completion)
             if self._thread is None:

@@ -10,6 +10,7 @@ import pytest
 
 from nspkit import Query, Service, ServiceClass, ServiceOperation
 from nspkit.errors import (
+    InProgressError,
     InvalidArgumentError,
     NotInitialisedError,
     OperationNotSupportedError,
@@ -113,6 +114,25 @@ def test_a_timeout_that_is_no_time_is_refused(stage: Any, alpha: Any, timeout: A
     with pytest.raises(InvalidArgumentError, match="timeout"):
         session.close(timeout=timeout)
     assert session.ioctl(1) is None
+
+
+def test_an_error_of_the_cleanup_that_looks_like_a_reentry_is_raised(
+    stage: Any, alpha: Any
+) -> None:
+    """The session is closed by then: it is not queued, and its close is quiet from now on."""
+    error = InProgressError("of the provider's own")
+
+    def cleanup(call: Any) -> None:
+        raise error
+
+    alpha.cleanup = cleanup
+    host = stage.host(alpha)
+    session = host.startup("alpha")
+    with pytest.raises(InProgressError) as caught:
+        session.close()
+    assert caught.value is error
+    assert not host._later
+    session.close()
 
 
 # -- how long it is good -----------------------------------------------------------------------

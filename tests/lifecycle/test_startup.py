@@ -827,6 +827,24 @@ def test_a_failing_start_that_is_struck_at_any_point_is_undone(
     assert at_every_point(prepare, operate, check, swallow=swallow) > 40
 
 
+def test_what_fails_while_an_interrupted_start_is_undone_is_noted(stage: Any) -> None:
+    """The interrupt is raised, and the error of the cleanup is not lost."""
+    alpha = stage.probe()
+    alpha.cleanup = fails(OSError("broken pipe"))
+    host = stage.host(alpha)
+
+    def strike(event: Any) -> None:
+        if event.kind == "started":
+            raise KeyboardInterrupt
+
+    host.events.subscribe(strike)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        host.startup("alpha")
+    assert "and while stopping the provider again" in caught.value.__notes__[0]
+    assert "broken pipe" in caught.value.__notes__[0]
+    assert host.references("alpha") == 0
+
+
 # -- 5: nested startups ------------------------------------------------------------------------
 
 
@@ -1065,6 +1083,39 @@ def test_instances_of_a_host_without_a_name_are_not_made_by_asking(stage: Any) -
     assert alpha.instances == []
     host.startup("alpha")
     assert repr(host) == "<Host: alpha started>"
+
+
+def test_without_a_catalog_what_is_installed_is_found_at_the_first_use(
+    installed: Callable[..., Catalog],
+) -> None:
+    """On the path that Python imports from, and once."""
+    body = PROVIDER.format(guid="2f1d6a70-52c8-4d0b-8a4e-000000000001", name="found")
+    installed(found=body)
+    with Host() as host:
+        assert host._accounts._view is None
+        session = host.startup("found")
+        view = host._accounts.view()
+        assert session.info.name == "found"
+        assert host._accounts.view() is view
+
+
+@pytest.mark.parametrize("thing", [[], {}, 7, None, b"alpha", object()], ids=repr)
+def test_what_names_no_provider_is_refused(stage: Any, thing: Any) -> None:
+    """Whatever it is (10022)."""
+    host = stage.host(stage.probe())
+    for call in (host.startup, host.cleanup, host.references):
+        with pytest.raises(InvalidProviderError) as caught:
+            call(thing)
+        assert caught.value.code == 10022
+
+
+def test_an_account_shows_its_state(stage: Any) -> None:
+    """It is read in a debugger."""
+    host = stage.host(stage.probe())
+    account = host._accounts.of("alpha")
+    assert repr(account) == "<Account of 'alpha': stopped>"
+    host.startup("alpha")
+    assert repr(account) == "<Account of 'alpha': started>"
 
 
 def test_a_provider_of_the_application_needs_no_distribution() -> None:

@@ -12,7 +12,7 @@ from nspkit import Service
 from nspkit.errors import CancelledError, NotInitialisedError
 
 THREADS = 8
-ROUNDS = 400
+ROUNDS = 300
 
 
 class Watch:

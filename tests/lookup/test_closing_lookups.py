@@ -11,6 +11,7 @@ import pytest
 
 from nspkit import Host, Service
 from nspkit._fanout import BUFFER
+from nspkit._workers import PLACES
 from nspkit.errors import (
     CancelledError,
     CleanupTimeoutError,
@@ -60,6 +61,11 @@ class Closes:
     def count(self) -> int:
         """How often it was closed."""
         return int(self._feed.closed)
+
+    @property
+    def served(self) -> int:
+        """How many items were taken from it."""
+        return int(self._feed.served)
 
 
 @pytest.fixture(params=["generator", "iterator with close"])
@@ -165,7 +171,7 @@ def test_an_abandoned_lookup_is_closed_by_the_next_operation(stage: Any, closes:
 
 def test_an_abandoned_fan_out_ends_by_itself(stage: Any, closes: Any, nspkit_threads: Any) -> None:
     """Its workers are rung for: no further operation is needed for them to go."""
-    made = closes(*MANY)
+    made = closes(*[Service("a")] * (BUFFER * 10))
     host = stage.host(stage.provider("p", made.lookup))
 
     def read_one() -> None:
@@ -178,21 +184,25 @@ def test_an_abandoned_fan_out_ends_by_itself(stage: Any, closes: Any, nspkit_thr
         thread.join(30)
     assert nspkit_threads() == []
     assert made.count == 1
+    assert made.served <= BUFFER + 2
 
 
 def test_an_abandoned_lookup_that_never_began_starts_nothing(stage: Any, arrived: Any) -> None:
     """It waited for a place when its reader went."""
     gate, inside = stage.gate(), threading.Semaphore(0)
-    served: list[str] = []
+    asked: list[str] = []
 
     def lookup(query: Any, cancellation: Any) -> Iterator[Service]:
-        served.append(query.name)
+        asked.append(query.name)
+        return waiting()
+
+    def waiting() -> Iterator[Service]:
         inside.release()
         gate.wait(30)
         yield Service("x")
 
     host = stage.host(stage.provider("p", lookup))
-    first = [host.lookup("first") for _ in range(32)]
+    first = [host.lookup("first") for _ in range(PLACES)]
     for _ in first:
         assert inside.acquire(timeout=30)
     host.lookup("abandoned")
@@ -201,7 +211,21 @@ def test_an_abandoned_lookup_that_never_began_starts_nothing(stage: Any, arrived
     for one in first:
         assert [service.name for service in one] == ["x"]
     host.close()
-    assert served == ["first"] * 32
+    assert asked == ["first"] * PLACES
+
+
+@pytest.mark.parametrize("end", ["exhausted", "failed", "closed"])
+def test_a_lookup_that_is_over_leaves_nothing_to_be_done(
+    stage: Any, asked: Any, closes: Any, end: str
+) -> None:
+    """When it is dropped, nothing is queued for the next operation."""
+    made = closes(*{"exhausted": [Service("a")], "failed": [OSError()], "closed": MANY}[end])
+    host = stage.host(stage.provider("p", made.lookup))
+    lookup = asked(host)
+    lookup.close() if end == "closed" else end_quietly(lookup)
+    del lookup
+    gc.collect()
+    assert len(host._later) == 0
 
 
 # Closing from another thread --------------------------------------------------------------------

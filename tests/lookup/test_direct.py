@@ -298,6 +298,32 @@ def test_nothing_of_the_provider_is_kept_by_a_lookup_that_is_over(
         gc.enable()
 
 
+def test_a_callback_of_a_hook_that_failed_is_kept_by_nobody(stage: Any, asked: Any) -> None:
+    """The lookup may be held for long, with its errors; what was registered goes at once."""
+    alive: list[weakref.ref[Marker]] = []
+
+    def registered(cancellation: Any) -> None:
+        marker = Marker()
+        alive.append(weakref.ref(marker))
+        cancellation.on_cancel(lambda: marker)
+
+    def lookup(query: Any, cancellation: Any) -> Any:
+        registered(cancellation)
+        raise RuntimeError("x")
+
+    host = stage.host(stage.provider("p", lookup))
+    gc.disable()
+    try:
+        with contextlib.suppress(NspError):
+            found = asked(host)
+            next(found)
+        host.close()
+        assert asked.way == "direct" or len(found.errors) == 1
+        assert alive[0]() is None
+    finally:
+        gc.enable()
+
+
 def test_an_error_of_the_close_is_recorded_and_raised_to_nobody(
     stage: Any, asked: Any, feed: Any
 ) -> None:

@@ -261,6 +261,46 @@ def test_the_second_is_cancelled_while_the_reader_waits_for_the_first(
     assert [error.code for error in lookup.errors] == [10060]
 
 
+def test_the_first_word_about_the_end_stays(
+    stage: Any, names: Names, arrived: Any, expire: Any
+) -> None:
+    """In order of arrival all share a queue: what comes from one that is over counts no more."""
+    gate, inside, told = stage.gate(), stage.gate(), stage.gate()
+
+    def slow(query: Any, cancellation: Any) -> Iterator[Service]:
+        cancellation.on_cancel(told.set)
+        inside.set()
+        gate.wait(30)
+        yield Service("late")
+
+    def patient(query: Any, cancellation: Any) -> Iterator[Service]:
+        arrived(told)
+        yield Service("patient")
+
+    host = stage.host(stage.provider("p", slow), stage.provider("q", patient))
+    lookup = host.lookup("x", timeout=30, order="arrival")
+    arrived(inside)
+    expire(lookup, 0)
+    assert names(lookup) == ["patient"]
+    assert [type(error) for error in lookup.errors] == [OperationTimeoutError]
+
+
+def test_what_is_over_or_was_ended_is_not_late(stage: Any, arrived: Any) -> None:
+    """Nothing is left to be waited for, whatever the clock says: it has said its last word."""
+    gate, inside = stage.gate(), stage.gate()
+    host = stage.host(stage.provider("p", hanging(gate, inside)))
+    with host.lookup("x", provider="p", timeout=30) as lookup:
+        arrived(inside)
+        (stream,) = lookup._state._asked
+        assert 0.0 < stream.left() <= 30.0
+        stream.ended = True
+        assert stream.left() is None
+        stream.ended = False
+        stream.part.ended = CancelledError("ended, and not cancelled yet")
+        assert stream.left() is None
+        stream.part.ended = None
+
+
 # What does not count ----------------------------------------------------------------------------
 
 

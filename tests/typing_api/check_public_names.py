@@ -27,6 +27,12 @@ def an_application(guid: uuid.UUID) -> None:
             assert_type(lookup.errors, tuple[nspkit.NspError, ...])
         with host.startup(guid) as session:
             assert_type(session, nspkit.Session)
+        with host.watch("printer", provider="hosts", interval=1) as watch:
+            assert_type(watch, nspkit.Watch)
+            assert_type(next(watch), nspkit.Change)
+            assert_type(watch.wait(1.0), nspkit.Change | None)
+            assert_type(watch.snapshot(), tuple[nspkit.Service, ...])
+            assert_type(watch.error, nspkit.NspError | None)
         assert_type(host.cleanup(guid, timeout=1.0), bool)
 
         host.lookup("localhost", "hosts")  # type: ignore[call-arg]

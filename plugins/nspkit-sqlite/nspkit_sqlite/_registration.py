@@ -8,7 +8,7 @@ from nspkit import ServiceOperation
 from nspkit.errors import InvalidArgumentError, ServiceNotFoundError
 from nspkit_sqlite import _values
 from nspkit_sqlite._restrictions import is_alive
-from nspkit_sqlite._values import COLUMNS
+from nspkit_sqlite._values import ADDRESSES, COLUMNS, ENDS_AT, LEASES, REGISTERED
 
 if TYPE_CHECKING:
     from nspkit import Service
@@ -87,9 +87,9 @@ class _Change:
         end = None if self._ttl is None else now + self._ttl
         ends: Ends = {}
         row_end = end
-        if self._multiple and row is not None and row[4]:
+        if self._multiple and row is not None and row[REGISTERED]:
             ends = _ends_of(row, now)
-            row_end = _later(end, row[10])
+            row_end = _later(end, row[ENDS_AT])
         ends |= dict.fromkeys(self._given, end)
         addresses, ends_at, leases = _columns(ends, row_end)
         members = (self._attributes, service.comment, service.version, service.blob)
@@ -124,8 +124,8 @@ def _lease(ttl: float | None) -> float | None:
 
 def _ends_of(row: Row, now: float) -> Ends:
     """Return the addresses of a row that are alive, and when the lease of each ends."""
-    texts = _values.split(row[5])
-    ends: list[Any] = _values.value_of(row[11]) if row[11] else [row[10]] * len(texts)
+    texts = _values.split(row[ADDRESSES])
+    ends: list[Any] = _values.value_of(row[LEASES]) if row[LEASES] else [row[ENDS_AT]] * len(texts)
     return {text: end for text, end in zip(texts, ends, strict=True) if end is None or end > now}
 
 

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from nspkit import LookupFlags
 from nspkit.errors import InvalidArgumentError, NoDataError
 from nspkit_sqlite import _values
+from nspkit_sqlite._values import ADDRESSES, ATTRIBUTES, ENDS_AT, LEASES, REGISTERED, VERSION
 
 if TYPE_CHECKING:
     from nspkit import Query
@@ -18,9 +19,6 @@ _DEEP = int(LookupFlags.DEEP)
 UNUSUAL = _CONTAINERS | _DEEP
 """The flags that change what is found."""
 _ANY = 0  # AF_UNSPEC, and no certain protocol
-
-# Columns of a row.
-CLASS, CONTEXT, NAME, REGISTERED, ADDRESSES, ENDS_AT, LEASES = 0, 1, 2, 4, 5, 10, 11
 
 
 class Restrictions:
@@ -79,14 +77,15 @@ class Restrictions:
             if wanted is None:
                 return None
             addresses = wanted or None
-        return (*row[:REGISTERED], addresses, *row[6:ENDS_AT])
+        return (*row[:REGISTERED], addresses, *row[ATTRIBUTES:ENDS_AT])
 
     def _wanted(self, row: Row, addresses: str | None) -> str | None:
         """Return the addresses that are asked for; None if the row is not."""
-        if self._version and row[8] is not None and not self._version.matches(row[8]):
+        version = row[VERSION]
+        if self._version and version is not None and not self._version.matches(version):
             return None
         if self._conditions:
-            attributes = _values.attributes_of(row[6])
+            attributes = _values.attributes_of(row[ATTRIBUTES])
             if not all(_holds(attributes, *condition) for condition in self._conditions):
                 return None
         if not self._protocols:

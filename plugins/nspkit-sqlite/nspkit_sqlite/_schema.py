@@ -101,6 +101,8 @@ def is_registry(path: Path) -> bool:
     uri = f"{path.as_uri()}?mode=ro&immutable=1"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
     try:
+        # Without this the file would count as damaged at a moment when somebody makes it longer.
+        connection.execute("PRAGMA writable_schema = ON")
         [number] = connection.execute("PRAGMA application_id").fetchone()
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:

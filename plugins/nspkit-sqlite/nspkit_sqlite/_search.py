@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Any
 from nspkit import LookupFlags
 from nspkit.errors import NoDataError, ServiceNotFoundError
 from nspkit_sqlite import _values
-from nspkit_sqlite._restrictions import CLASS, CONTEXT, ENDS_AT, NAME, UNUSUAL, Restrictions, is_alive
-from nspkit_sqlite._values import COLUMNS
+from nspkit_sqlite._restrictions import UNUSUAL, Restrictions, is_alive
+from nspkit_sqlite._values import (
+    ADDRESSES,
+    BLOB,
+    CLASS,
+    COLUMNS,
+    COMMENT,
+    CONTEXT,
+    ENDS_AT,
+    LEASES,
+    NAME,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
     from nspkit_sqlite._registry import Registry
     from nspkit_sqlite._values import Key, Row
 
+_ALL = LookupFlags.RETURN_ALL
 _ONE = f"SELECT {COLUMNS} FROM service WHERE class = ? AND context = ? AND name = ?"
 _NEXT_CLASS = "SELECT class FROM service WHERE class > ? ORDER BY class LIMIT 1"
 # Both follow an index from a place in it; no row before that place is read.
@@ -38,6 +49,10 @@ _ROWS = 256
 _BYTES = 1 << 20
 """A page ends with the row that makes it longer than that."""
 
+_REMEMBERED = 1000
+_REMEMBERED_LENGTH = 4096
+"""Of so many rows, each up to so long, what was made of them is kept: some megabytes at most."""
+
 # No class, which is stored as no bytes, comes after it: to SQLite any bytes come after any text.
 _BEFORE_ALL = ""
 
@@ -48,6 +63,7 @@ class Search:
     def __init__(self, registry: Registry) -> None:
         """Search in ``registry``."""
         self._registry = registry
+        self._made: dict[Row, Service] = {}
 
     def find(self, query: Query, cancellation: Cancellation) -> Iterable[Service]:
         """Find what a query asks for.
@@ -61,9 +77,9 @@ class Search:
         if query.name is None:
             found = self._services(query.service_class, Restrictions(query), cancellation)
             return (service for service in found if service is not None)
-        if query.service_class is not None and not query.context:
-            if query.flags is LookupFlags.RETURN_ALL or not int(query.flags) & UNUSUAL:
-                return self._one(query, cancellation)
+        usual = query.flags is _ALL or not int(query.flags) & UNUSUAL
+        if usual and query.service_class is not None and not query.context:
+            return self._one(query, cancellation)
         restrictions = Restrictions(query)
         found = self._services(query.service_class, restrictions, cancellation)
         return self._named(query, found)
@@ -96,13 +112,31 @@ class Search:
         # What is asked most often, so no more is done here than is needed for it.
         class_id: Any = query.service_class
         row = self._registry.row(_ONE, (class_id.bytes, "", query.name), cancellation)
-        now = time()
-        if row is None or not is_alive(row, now):
+        if row is None:
             raise self._not_found(query)
+        plain = not (query.protocols or query.version or query.query_string)
+        made = self._made.get(row) if plain else None
+        if made is not None and row[ENDS_AT] is None:
+            return (made,)
+        now = time()
+        if not is_alive(row, now):
+            raise self._not_found(query)
+        if made is not None:
+            return (made.replace(ttl=_left(row, now)),)
         content = Restrictions(query).content(row, now)
         if content is None:
             raise self._no_data(query)
-        return (_values.service_of(content, _left(row, now), class_id),)
+        service = _values.service_of(content, _left(row, now), class_id)
+        if plain and row[LEASES] is None and row[BLOB] is None:
+            self._remember(row, service)
+        return (service,)
+
+    def _remember(self, row: Row, service: Service) -> None:
+        """Keep what was made of a row: as long as the file has the same one, so is the service."""
+        if sum(len(text) for text in row[ADDRESSES : COMMENT + 1] if text) <= _REMEMBERED_LENGTH:
+            if len(self._made) >= _REMEMBERED:
+                self._made.clear()
+            self._made[row] = service
 
     def _named(self, query: Query, found: Iterable[Service | None]) -> Iterator[Service]:
         known = visible = False

@@ -26,6 +26,10 @@ COLUMNS = (
     "class, context, name, type, registered, addresses, attributes, comment, version, blob, "
     "expires_at, leases"
 )
+# Their places in a row.
+CLASS, CONTEXT, NAME, TYPE, REGISTERED, ADDRESSES = range(6)
+ATTRIBUTES, COMMENT, VERSION, BLOB, ENDS_AT, LEASES = range(6, 12)
+
 _FAMILIES: Mapping[Any, int] = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _NAMES: Mapping[int, str] = {int(number): name for name, number in _FAMILIES.items()}
 

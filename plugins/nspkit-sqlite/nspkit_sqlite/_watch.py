@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nspkit import Change, ChangeKind
 from nspkit_sqlite import _values
-from nspkit_sqlite._restrictions import CLASS, ENDS_AT, NAME, Restrictions, next_end
+from nspkit_sqlite._restrictions import Restrictions, next_end
+from nspkit_sqlite._values import CLASS, ENDS_AT, NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,16 @@ class _Known(NamedTuple):
 
     row: Row
     content: Content | None
+
+
+class _Listed(NamedTuple):
+    """What the list of changes says since the last time, and how far it goes."""
+
+    file: object = None
+    oldest: int = 1
+    newest: int = 0
+    last: int = 0
+    keys: tuple[Key, ...] = ()
 
 
 class Watch:
@@ -70,28 +81,34 @@ class Watch:
 
     def _news(self) -> Iterator[Change]:
         """Yield what the list of changes says, or compare everything where it does not reach."""
-        found = self._registry.read(self._edges, self._cancellation)
-        file, oldest, newest = found or (None, 1, 0)
-        if file != self._file or oldest > self._revision + 1 or newest < self._revision:
-            # Noted before the rows are read: what changes meanwhile is read again.
-            self._file, self._revision = file, newest
+        while not self._cancellation.cancelled:
+            found = self._registry.read(self._listed, self._cancellation) or _Listed()
+            reaches = found.oldest <= self._revision + 1 <= found.newest + 1
+            if reaches and found.file == self._file:
+                self._revision = found.last or self._revision
+                for key in found.keys:
+                    yield from self._compare(key, self._search.row(key, self._cancellation))
+                return
+            # Noted before the rows are read: what changes meanwhile is on the list after that.
+            self._file, self._revision = found.file, found.newest
             yield from self._everything()
-        keys = self._registry.read(self._changed, self._cancellation) or {}
-        for key in keys:
-            yield from self._compare(key, self._search.row(key, self._cancellation))
 
-    def _edges(self, connection: Connection) -> tuple[object, int, int]:
+    def _listed(self, connection: Connection) -> _Listed:
+        rows = connection.execute(_CHANGES, (self._revision,)).fetchall()
+        # Read after the list: what was cut off before is known by then.
         oldest, newest = connection.execute(_EDGES).fetchone()
-        file = connection.identity, connection.frozen
-        return file, oldest or 1, newest or 0
-
-    def _changed(self, connection: Connection) -> dict[Key, None]:
-        keys: dict[Key, None] = {}
-        for revision, *key in connection.execute(_CHANGES, (self._revision,)):
-            self._revision = revision
-            if self._restrictions.covers(*key):
-                keys[*key,] = None
-        return keys
+        keys = dict.fromkeys(
+            (class_id, context, name)
+            for _revision, class_id, context, name in rows
+            if self._restrictions.covers(class_id, context, name)
+        )
+        return _Listed(
+            file=(connection.identity, connection.frozen),
+            oldest=oldest or 1,
+            newest=newest or 0,
+            last=rows[-1][0] if rows else 0,
+            keys=tuple(keys),
+        )
 
     def _everything(self) -> Iterator[Change]:
         gone = dict.fromkeys(self._known)

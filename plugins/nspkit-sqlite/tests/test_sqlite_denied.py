@@ -1,0 +1,193 @@
+"""Files and folders that this process may not write, or not even read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nspkit_sqlite import SqliteProvider
+
+from nspkit import Cancellation, Query, Resources, ServiceClass
+from nspkit.errors import (
+    AccessDeniedError,
+    NotReadyError,
+)
+
+HTTP = "_http._tcp"
+NOBODY = 65534
+PATIENCE = 30.0
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of a folder, with what is in them."""
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that anybody may enter, and nobody but its owner write."""
+    folder = Path(tempfile.mkdtemp(prefix="nspkit-sqlite-"))
+    folder.chmod(0o755)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+class Somebody:
+    """The process as somebody who may not write what root may."""
+
+    def __enter__(self) -> None:
+        if os.geteuid() == 0:
+            os.seteuid(NOBODY)
+
+    def __exit__(self, *_details: object) -> None:
+        if os.getuid() == 0:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def guest(shared: Path, clients: Any) -> Any:
+    """A function that makes a client of the shared registry which has all of its code loaded."""
+
+    def make() -> Any:
+        warm = clients(path=shared / "warm.db")
+        warm.register("x")
+        warm.session.install_service_class(ServiceClass.tcp(1))
+        warm.find()
+        for file in shared.glob("warm.db*"):
+            file.unlink()
+        return clients(path=shared / "registry.db")
+
+    return make
+
+
+def test_a_registry_that_may_only_be_read_is(shared: Path, clients: Any, guest: Any) -> None:
+    """Whether somebody else has it open or not; to register is denied, and nothing changes."""
+    owner = clients(path=shared / "registry.db")
+    owner.register("x", service_class=HTTP)
+    reader = guest()
+    if os.geteuid():
+        (shared / "registry.db").chmod(0o444)
+        shared.chmod(0o555)
+    with Somebody():
+        assert reader.names("x", service_class=HTTP) == ["x"]
+        assert reader.names() == ["x"]
+        with pytest.raises(AccessDeniedError, match=r"change its\s+permissions"):
+            reader.register("y")
+    owner.session.close()
+    reader.session.close()
+
+
+def test_a_registry_of_which_nothing_is_open_may_be_read(
+    shared: Path, clients: Any, guest: Any
+) -> None:
+    """SQLite alone would refuse it, because it cannot make its files beside it."""
+    owner = clients(path=shared / "registry.db")
+    owner.register("x", service_class=HTTP)
+    owner.session.install_service_class(ServiceClass.dns_sd(HTTP))
+    owner.session.close()
+    assert [file.name for file in shared.iterdir()] == ["registry.db"]
+    before = contents(shared)
+    reader = guest()
+    if os.geteuid():
+        shared.chmod(0o555)
+    with Somebody():
+        for _ in range(2):
+            assert reader.names("x", service_class=HTTP) == ["x"]
+            assert reader.names() == ["x"]
+            assert reader.session.service_class(ServiceClass.dns_sd(HTTP).id).name == HTTP
+        with pytest.raises(AccessDeniedError):
+            reader.register("y")
+    assert contents(shared) == before
+    reader.session.close()
+
+
+def test_a_frozen_registry_that_thaws_is_read_again(
+    shared: Path, clients: Any, guest: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read while somebody began to write may be half of it."""
+    owner = clients(path=shared / "registry.db")
+    owner.register("x", service_class=HTTP, comment="old")
+    owner.session.close()
+    reader = guest()
+    from nspkit_sqlite._connections import Connections
+
+    real = Connections.has_changed
+    states: list[bool] = []
+
+    def has_changed(self: Connections, state: Any) -> bool:
+        if not states:
+            os.seteuid(0)
+            other = clients(path=shared / "registry.db")
+            other.register("x", service_class=HTTP, comment="new")
+            other.session.close()
+            os.seteuid(NOBODY)
+        states.append(real(self, state))
+        return states[-1]
+
+    monkeypatch.setattr(Connections, "has_changed", has_changed)
+    if os.geteuid():
+        pytest.skip("needs root, to be two users")
+    with Somebody():
+        assert reader.find("x", service_class=HTTP)[0].comment == "new"
+    assert states == [True, False]
+    reader.session.close()
+
+
+def test_a_watch_of_a_frozen_registry_goes_on(shared: Path, clients: Any, guest: Any) -> None:
+    """It sees by the file's time and size that somebody has written."""
+    if os.geteuid():
+        pytest.skip("needs root, to be two users")
+    owner = clients(path=shared / "registry.db")
+    owner.register("x")
+    owner.session.close()
+    guest()
+    provider = SqliteProvider()
+    with Resources() as resources:
+        provider.nsp_startup({"path": shared / "registry.db", "interval": 0.005}, resources)
+        cancellation = Cancellation(time.monotonic() + PATIENCE)
+        changes = iter(provider.nsp_notify_change(Query(), cancellation))
+        with Somebody():
+            assert next(changes).service.name == "x"
+        owner = clients(path=shared / "registry.db")
+        owner.register("y")
+        owner.session.close()
+        with Somebody():
+            assert next(changes).service.name == "y"
+        changes.close()
+
+
+def test_a_registry_that_may_not_be_read_is_denied(shared: Path, clients: Any, guest: Any) -> None:
+    """The message says that it is a matter of permissions."""
+    owner = clients(path=shared / "registry.db")
+    owner.register("x")
+    owner.session.close()
+    reader = guest()
+    reader.session.close()
+    (shared / "registry.db").chmod(0o000)
+    with Somebody(), pytest.raises(AccessDeniedError, match="permissions"):
+        clients(path=shared / "registry.db")
+
+
+def test_a_folder_that_may_not_be_entered_is_denied(shared: Path, clients: Any, guest: Any) -> None:
+    """Nobody can say whether there is a registry."""
+    guest().session.close()
+    shared.chmod(0o700 if os.geteuid() == 0 else 0o000)
+    with Somebody(), pytest.raises(AccessDeniedError, match="permissions"):
+        clients(path=shared / "registry.db")
+
+
+def test_a_folder_that_may_not_be_written_gets_no_registry(shared: Path, guest: Any) -> None:
+    """Nor a folder in it."""
+    client = guest()
+    if os.geteuid():
+        shared.chmod(0o555)
+    with Somebody(), pytest.raises((AccessDeniedError, NotReadyError), match="folder"):
+        client.register("x")
+    assert list(shared.iterdir()) == []
