@@ -13,7 +13,7 @@ from nspkit._constants import Namespace
 from nspkit._renewals import Renewals
 from nspkit._value import guid_in
 from nspkit._workers import Workers
-from nspkit.errors import InvalidArgumentError, InvalidProviderError
+from nspkit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

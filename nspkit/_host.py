@@ -15,7 +15,13 @@ from nspkit._lookup import Direct, Lookup
 from nspkit._model import ProviderInfo, Query
 from nspkit._services import Services
 from nspkit._session import Session
-from nspkit._setup import checked_middleware, checked_settings, seconds_in
+from nspkit._setup import (
+    checked_catalog,
+    checked_middleware,
+    checked_providers,
+    checked_settings,
+    seconds_in,
+)
 from nspkit._watching import Watching
 from nspkit.errors import InvalidArgumentError, ServiceNotFoundError
 
@@ -70,14 +76,12 @@ class Host(Services, Watching, Unclosed):
             InvalidProviderError: ``providers`` names one that is not there (WSAEINVAL 10022).
         """
         budget = seconds_in("cleanup_timeout", cleanup_timeout)
-        if isinstance(providers, str):
-            raise InvalidArgumentError(f"providers is {providers!r}; give a list of names or GUIDs")
         self.events = Events()
         """Tells what happens to providers; see `Events.subscribe`."""
         self._later = Later()
         self._accounts: Accounts = Accounts(
-            catalog,
-            providers,
+            checked_catalog(catalog),
+            checked_providers(providers),
             settings=checked_settings(settings),
             middleware=checked_middleware(middleware),
             budget=budget or 0.0,

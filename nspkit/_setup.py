@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from nspkit._catalog import Catalog
 from nspkit._discovery import find_entry_points, load
 from nspkit._model import ProviderInfo
 from nspkit.errors import InvalidArgumentError, InvalidProcedureTableError, ProviderLoadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from nspkit._view import Provider
 
 MIDDLEWARE = "nspkit.middleware"
 """The entry-point group of middleware."""
@@ -27,6 +30,22 @@ def seconds_in(name: str, value: object, *, optional: bool = False) -> float | N
         return float(min(value, _LONGEST))  # a NaN compares false
     right = "a number of seconds, 0 or more" + (", or None for no limit" if optional else "")
     raise InvalidArgumentError(f"{name} is {value!r}; give {right}")
+
+
+def checked_catalog(catalog: Catalog | None) -> Catalog | None:
+    """Return the catalog, if it is one (WSAEINVAL 10022)."""
+    if catalog is None or isinstance(catalog, Catalog):
+        return catalog
+    raise InvalidArgumentError(f"catalog is {catalog!r}; give a nspkit.Catalog, or None")
+
+
+def checked_providers(providers: Iterable[Provider] | None) -> tuple[Provider, ...] | None:
+    """Return the providers that are wanted, None for all (WSAEINVAL 10022)."""
+    if providers is None:
+        return None
+    if isinstance(providers, str) or not hasattr(providers, "__iter__"):
+        raise InvalidArgumentError(f"providers is {providers!r}; give a list of names or GUIDs")
+    return tuple(providers)
 
 
 def checked_settings(settings: object) -> dict[Any, dict[str, Any]]:
@@ -65,8 +84,10 @@ def checked_middleware(middleware: Iterable[object]) -> tuple[object, ...]:
     wrappers = tuple(_made(one) if isinstance(one, str) else one for one in middleware)
     for position, wrapper in enumerate(wrappers):
         _check_wrapper(wrapper)
-        if any(wrapper is other for other in wrappers[:position]):
-            raise InvalidArgumentError(f"the middleware {wrapper!r} is given twice; give it once")
+        if wrapper in wrappers[:position]:  # compared as pluggy does when it registers them
+            raise InvalidArgumentError(
+                f"the middleware {wrapper!r} is given twice, or equal to another one; give it once"
+            )
     return wrappers
 
 

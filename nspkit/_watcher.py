@@ -65,9 +65,9 @@ class Watcher(Member):
         delay = 0.0
         while self._wanted():
             try:
-                pause, delay = self._once(), 0.0
+                pause = self._once()
             except NspError as error:
-                if not self._wanted() or not self._belongs or error.code in FINAL:
+                if error.code in FINAL:
                     raise
                 was_live = self._say(self.standing.failed, again(error))
                 delay = min(FIRST_DELAY if was_live or not delay else delay * 2, LONGEST_DELAY)

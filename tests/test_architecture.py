@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
-MOST_LINES = 320
+MOST_LINES = 340
 MOST_LINES_OF_A_FUNCTION = 40
 ALLOWED_EVERYWHERE = frozenset(sys.stdlib_module_names) | {"typing_extensions"}
 

@@ -1,4 +1,4 @@
-"""``OwnedLock``: one thread at a time, never the same one twice, never left locked by an interrupt."""
+"""``OwnedLock``: one thread at a time, never one twice, never left locked by an interrupt."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ class Strike:
         self.left = point
 
     def __call__(self, frame: FrameType, event: str, _arg: object) -> None:
+        """Look whether it is time."""
         ours = frame.f_code.co_filename in (_lock.__file__, __file__)
         if ours and event in ("call", "c_return") and frame.f_code is not Strike.__call__.__code__:
             self.left -= 1

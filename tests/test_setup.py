@@ -179,13 +179,28 @@ def test_a_class_is_refused_with_the_advice_to_make_an_instance() -> None:
 
 
 def test_one_that_is_given_twice_is_refused() -> None:
-    """pluggy would say so much later, at the first start."""
+    """Pluggy would say so much later, at the first start."""
     tracing = Tracing()
     with pytest.raises(InvalidArgumentError, match="given twice"):
         checked_middleware([tracing, Tracing(), tracing])
 
 
-@pytest.mark.parametrize("wrong", ["tracing", 3, None, Tracing()], ids=["str", "int", "None", "one"])
+def test_two_that_are_equal_are_refused() -> None:
+    """Pluggy tells them apart by comparing, and would refuse every start."""
+
+    class Equal(Tracing):
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Equal)
+
+        __hash__ = None  # type: ignore[assignment]
+
+    with pytest.raises(InvalidArgumentError, match="equal to another one"):
+        checked_middleware([Equal(), Equal()])
+
+
+@pytest.mark.parametrize(
+    "wrong", ["tracing", 3, None, Tracing()], ids=["str", "int", "None", "one"]
+)
 def test_middleware_that_is_no_sequence_is_refused(wrong: Any) -> None:
     """A name alone would be read letter by letter."""
     with pytest.raises(InvalidArgumentError, match="give a sequence"):
@@ -227,7 +242,9 @@ def installed(tmp_path: Path, monkeypatch: Any) -> Callable[..., None]:
         folder = tmp_path / name
         information = folder / f"{name}-1.0.dist-info"
         information.mkdir(parents=True)
-        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (information / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        )
         lines = [f"{point} = {value}" for point, value in points.items()]
         text = "\n".join(["[nspkit.middleware]", *lines])
         (information / "entry_points.txt").write_text(text)

@@ -37,14 +37,30 @@ def dropped(stage: Any) -> Callable[..., weakref.ref[Host]]:
         for probe in probes:
             host.startup(probe.name)
         reference = weakref.ref(host)
+        hosts = [host]
         if in_a_cycle:
             host.itself = [host]
-        with pytest.warns(ResourceWarning, match="was dropped open"):
-            del host
+        del host
+
+        def let_go() -> None:
+            hosts.clear()
             gc.collect()
+
+        with pytest.warns(ResourceWarning, match="was dropped open"):
+            let_go()
         return reference
 
     return drop
+
+
+def pauses(reached: threading.Event, gate: threading.Event) -> Callable[[Any], None]:
+    """A hook that says that it was reached, and waits at a gate."""
+
+    def pause(_call: Any) -> None:
+        reached.set()
+        assert gate.wait(LONG)
+
+    return pause
 
 
 # -- hosts ---------------------------------------------------------------------------------------
@@ -124,7 +140,7 @@ def test_a_garbage_host_is_closed_once_however_many_come_next(stage: Any, droppe
     """At the same time."""
     alpha, beta = stage.probe("alpha"), stage.probe("beta")
     stopping, gate = stage.gate(), stage.gate()
-    alpha.cleanup = lambda call: (stopping.set(), gate.wait(LONG)) and None
+    alpha.cleanup = pauses(stopping, gate)
     dropped(alpha)
     other = stage.host(beta)
     first = stage.task(other.references, "beta")
@@ -142,7 +158,7 @@ def test_a_host_that_is_garbage_while_a_worker_starts_a_provider_is_closed_too(
     """Nobody would stop what has started after that."""
     alpha = stage.probe()
     starting, gate = stage.gate(), stage.gate()
-    alpha.startup = lambda call: (starting.set(), gate.wait(LONG)) and None
+    alpha.startup = pauses(starting, gate)
     host = stage.host(alpha)
     stage.hosts.clear()
     lookup = host.lookup("x")
@@ -262,13 +278,13 @@ def test_who_uses_a_host_keeps_it_alive(stage: Any, keep: str) -> None:
     alpha.lookup_service = lambda call: iter([Service("a"), Service("b")])
     host = stage.host(alpha)
     session = host.startup("alpha")
-    lookups = {
-        "session": lambda: session,
-        "direct": lambda: host.lookup("x", provider="alpha"),
-        "timed": lambda: host.lookup("x", provider="alpha", timeout=LONG),
-        "fan-out": lambda: host.lookup("x"),
+    lookups: dict[str, Callable[[Host], Any]] = {
+        "session": lambda host: session,
+        "direct": lambda host: host.lookup("x", provider="alpha"),
+        "timed": lambda host: host.lookup("x", provider="alpha", timeout=LONG),
+        "fan-out": lambda host: host.lookup("x"),
     }
-    kept = lookups[keep]()
+    kept = lookups[keep](host)
     reference = weakref.ref(host)
     stage.hosts.clear()
     with warnings.catch_warnings():
@@ -360,9 +376,7 @@ def test_an_abandoned_lookup_is_closed_by_the_cleanup(stage: Any) -> None:
     assert len(watched.ended) == 1
 
 
-def test_an_abandoned_lookup_with_a_timeout_is_closed_by_its_worker(
-    stage: Any, until: Any
-) -> None:
+def test_an_abandoned_lookup_with_a_timeout_is_closed_by_its_worker(stage: Any, until: Any) -> None:
     """By itself, before anybody asks for something."""
     watched = Watched(stage)
     watched.abandon(timeout=LONG)
@@ -388,9 +402,10 @@ def test_an_abandoned_lookup_of_a_garbage_host_is_closed_with_it(stage: Any) -> 
     stage.hosts.clear()
     for _service in host.lookup("x", provider="alpha"):
         break
+    hosts = [host]
+    del host
     with pytest.warns(ResourceWarning):
-        del host
-        gc.collect()
+        hosts.clear()
     assert ended == []
     stage.host().close()
     assert ended == ["lookup", "provider"]
@@ -423,9 +438,7 @@ def test_what_an_abandoned_lookup_raises_is_nobody_s_affair(stage: Any) -> None:
     assert host.references("alpha") == 1
 
 
-def test_a_host_that_is_dropped_and_closed_refers_to_no_instance(
-    stage: Any, dropped: Any
-) -> None:
+def test_a_host_that_is_dropped_and_closed_refers_to_no_instance(stage: Any, dropped: Any) -> None:
     """Neither is it kept itself."""
     alpha = stage.probe()
     reference = dropped(alpha, in_a_cycle=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nspkit import Host, Service
-from nspkit._fanout import BUFFER
+from nspkit._stream import BUFFER
 from nspkit._workers import PLACES
 from nspkit.errors import (
     CancelledError,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nspkit import Host, Namespace, Service
-from nspkit._fanout import BUFFER
+from nspkit._stream import BUFFER
 from nspkit._workers import PLACES, THREADS
 from nspkit.errors import (
     CancelledError,

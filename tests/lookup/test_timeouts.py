@@ -16,7 +16,7 @@ import pytest
 
 from nspkit import Namespace, Service
 from nspkit._cancellation import Cancellation
-from nspkit._fanout import BUFFER
+from nspkit._stream import BUFFER
 from nspkit.errors import CancelledError, LookupFailedError, OperationTimeoutError
 
 Names = Callable[[Any], list[str]]
@@ -39,7 +39,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of lookups."""
     clock = Clock()
     monkeypatch.setattr("nspkit._cancellation.monotonic", clock)
-    monkeypatch.setattr("nspkit._fanout.monotonic", clock)
+    monkeypatch.setattr("nspkit._stream.monotonic", clock)
     return clock
 
 
@@ -240,7 +240,7 @@ def test_the_second_is_cancelled_while_the_reader_waits_for_the_first(
     stage: Any, names: Names, arrived: Any, expire: Any
 ) -> None:
     """In catalog order too each provider has its own time, and is told at once when it is over."""
-    gate, told = stage.gate(), stage.gate()
+    gate, inside, told = stage.gate(), stage.gate(), stage.gate()
 
     def patient(query: Any, cancellation: Any) -> Iterator[Service]:
         # The first has all its results taken slowly, so its own time stands still meanwhile.
@@ -251,11 +251,13 @@ def test_the_second_is_cancelled_while_the_reader_waits_for_the_first(
 
     def slow(query: Any, cancellation: Any) -> Iterator[Service]:
         cancellation.on_cancel(told.set)
+        inside.set()
         gate.wait(30)
         yield Service("late")
 
     host = stage.host(stage.provider("p", patient), stage.provider("q", slow))
     lookup = host.lookup("x", timeout=30)
+    arrived(inside)
     expire(lookup, 1)
     assert names(lookup) == [*map(str, range(BUFFER + 1)), "last"]
     assert [error.code for error in lookup.errors] == [10060]

@@ -32,9 +32,9 @@ def deaf(stage: Any) -> Callable[..., Any]:
     """A stream that hears of no cancellation until its gate opens, and says when it is inside."""
 
     def notify(query: Any, cancellation: Any) -> Iterator[Any]:
+        yield None  # live from here on: nothing falls due, and who waits waits for ever
         notify.inside.release()  # type: ignore[attr-defined]
         notify.gate.wait(LONG)  # type: ignore[attr-defined]
-        yield from ()
 
     notify.gate = stage.gate()  # type: ignore[attr-defined]
     notify.inside = threading.Semaphore(0)  # type: ignore[attr-defined]
@@ -69,7 +69,7 @@ def test_closing_wakes_who_waits_at_once(
 def test_closing_tells_the_provider(
     stage: Any, stream: Any, shelf: Any, nobody_watches: Any
 ) -> None:
-    """Its cancellation says so, and its thread ends."""
+    """Its cancellation says so, its thread ends, and the provider's end has nothing to end."""
     host = stage.host(stage.provider("p", None, stream), stage.provider("q", shelf("a")))
     watch = host.watch("x")
     assert stream.begun.acquire(timeout=LONG)
@@ -77,6 +77,8 @@ def test_closing_tells_the_provider(
     (cancellation,) = stream.cancellations
     assert cancellation.cancelled
     nobody_watches()
+    for entry in host.providers():
+        assert not host._accounts.of(entry.name).lifetime.generation.users
 
 
 def test_after_the_close_every_next_is_refused(stage: Any, shelf: Any, pace: Any) -> None:

@@ -62,6 +62,9 @@ class _Change:
 
     def __call__(self, connection: Connection, now: float) -> None:
         """Do it, in a transaction."""
+        if self._operation is ServiceOperation.REGISTER and not self._multiple:
+            self._register(connection, None, now)  # whatever is there is replaced
+            return
         row = connection.execute(_FIND, self._key).fetchone()
         if row is not None and not is_alive(row, now):
             connection.execute(_DELETE, self._key)
@@ -87,7 +90,7 @@ class _Change:
         end = None if self._ttl is None else now + self._ttl
         ends: Ends = {}
         row_end = end
-        if self._multiple and row is not None and row[REGISTERED]:
+        if row is not None and row[REGISTERED]:
             ends = _ends_of(row, now)
             row_end = _later(end, row[ENDS_AT])
         ends |= dict.fromkeys(self._given, end)

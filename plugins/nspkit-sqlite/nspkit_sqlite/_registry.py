@@ -24,6 +24,9 @@ T = TypeVar("T")
 _PAUSE = 0.01
 """Seconds between two tries to read a file that is locked, which in WAL mode is rare."""
 
+_TIDY = 1.0
+"""Seconds after which who writes takes away again what has ended."""
+
 
 class Registry:
     """The file of one started provider; all methods may be called from any thread."""
@@ -36,6 +39,7 @@ class Registry:
         self._connections = Connections(settings.path, settings.busy_timeout)
         # Between processes SQLite waits by trying again; threads have something better.
         self._turn = threading.Lock()
+        self._tidied = -_TIDY
 
     def check(self) -> None:
         """See whether what is there can be a registry; that nothing is there is right.
@@ -158,9 +162,9 @@ class Registry:
             try:
                 _schema.refuse_newer(connection, self.path)
                 now = time()
-                connection.execute(_schema.SWEEP, (now,))
                 work(connection, now)
-                connection.execute(_schema.TRIM)
+                if abs(now - self._tidied) >= _TIDY:
+                    self._tidied = now if _schema.tidy(connection, now) else -_TIDY
                 connection.execute("COMMIT")
             finally:
                 if connection.in_transaction:

@@ -76,7 +76,7 @@ TABLES = (
     """,
 )
 
-# The first rows of each statement here are found by a key, so no file is too large for them.
+# Both are found by a key, and no more at once than keeps nobody waiting.
 SWEEP = """
     DELETE FROM service WHERE (class, context, name) IN (
         SELECT class, context, name FROM service WHERE expires_at <= ? LIMIT 100
@@ -141,6 +141,13 @@ def refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer release of nspkit-sqlite (version {version} of its "
             f"tables, this one knows {VERSION}): lookups go on, to register install that release"
         )
+
+
+def tidy(connection: sqlite3.Connection, now: float) -> bool:
+    """Take away what has ended and is too old; says whether that was all of it."""
+    swept = connection.execute(SWEEP, (now,)).rowcount
+    connection.execute(TRIM)
+    return swept < 100
 
 
 def make(connection: sqlite3.Connection, path: Path) -> None:

@@ -136,13 +136,14 @@ def test_a_watch_that_fell_behind_compares_everything(
 
 
 def test_the_list_of_changes_is_bounded(
-    client: Any, sqlite3: Any, monkeypatch: pytest.MonkeyPatch
+    client: Any, sqlite3: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who writes cuts it off."""
+    """Who writes cuts it off, once in a second."""
     assert str(schema.CHANGES_KEPT) in schema.TRIM
     monkeypatch.setattr(schema, "TRIM", schema.TRIM.replace(str(schema.CHANGES_KEPT), "5"))
     for number in range(20):
         client.register(f"x{number}")
+        clock.now += 1
     assert sqlite3("SELECT count(*) FROM change") == "5"
 
 
