@@ -42,7 +42,7 @@ class Bell:
             pass  # nobody waits any more; another thread may be ringing too
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until it is rung, at most ``seconds`` (None: as long as it takes); True if it was."""
+        """Wait until it is rung, at most ``seconds`` (None: for as long as it takes)."""
         until = None if seconds is None else monotonic() + seconds
         mine = allocate_lock()
         mine.acquire()

@@ -23,15 +23,21 @@ class Later(deque[Any]):
         _process.close_orphans()
         for _ in range(len(self)):
             try:
-                left = self.popleft()
-            except IndexError:
+                # It stays in the queue until it is closed: an interrupt may come on the way, and
+                # another thread may close it too, which does no harm.
+                left = self[0]
+                self._close(left)
+                self.remove(left)
+            except (IndexError, ValueError):
                 return  # another thread was quicker
-            try:
-                left.close()
-            except InProgressError:
-                self.append(left)  # still inside: the next operation after that does it
-            except Exception as error:
-                report(error)
+
+    def _close(self, left: Any) -> None:
+        try:
+            left.close()
+        except InProgressError:
+            self.append(left)  # still inside: the next operation after that does it
+        except Exception as error:
+            report(error)
 
 
 class Unclosed:

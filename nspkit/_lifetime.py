@@ -36,12 +36,7 @@ _starts = counter(1)
 class Lifetime(Occupied):
     """The account of one provider: its state, its references, and who is inside."""
 
-    __slots__ = (
-        "closed_because",
-        "count",
-        "generation",
-        "state",
-    )
+    __slots__ = ("closed_because", "count", "generation", "state")
 
     def __init__(self, name: str, key: Any) -> None:
         """Make a stopped one; ``name`` and ``key`` (its GUID) are for messages only."""
@@ -123,11 +118,7 @@ class Lifetime(Occupied):
         return self._round, True
 
     def _start(
-        self,
-        round: Round,
-        reference: Reference,
-        starter: Any,
-        error: BaseException | None = None,
+        self, round: Round, reference: Reference, starter: Any, error: BaseException | None = None
     ) -> None:
         """Run the start once and account for it, whatever interrupts: others wait for that."""
         generation, ident, token = round.generation, get_ident(), STARTING_IN.set(round.waits)
@@ -155,9 +146,7 @@ class Lifetime(Occupied):
             STARTING_IN.reset(token)
             del error, round  # the error refers to this frame: no cycle
 
-    def _start_after_all(
-        self, reference: Reference, starter: Any, caught: BaseException
-    ) -> None:
+    def _start_after_all(self, reference: Reference, starter: Any, caught: BaseException) -> None:
         """Account for a start that was interrupted on its way, or stop waiting for another's."""
         round = self._round
         try:
@@ -281,11 +270,7 @@ class Lifetime(Occupied):
         return round is None or self.state is QUARANTINED or self.wait(round, seconds)
 
     def close(self, because: str, stopper: Any, timeout: float | None) -> None:
-        """Refuse all starts and, if the provider is started, stop it, whoever holds it.
-
-        Raises:
-            NspError: what ``stopper.stop(timeout, round)`` raised.
-        """
+        """Refuse all starts and, if the provider is started, stop it, whoever holds it."""
         self.refuse_starts(because)
         try:
             with self._lock:
@@ -333,7 +318,7 @@ class Lifetime(Occupied):
         self.state = CLOSED
         self.count = 0
         self.generation.open = False
-        round, self._round = self._round, None
         self.inside.clear()
         self.barred.clear()
+        round, self._round = self._round, None
         return round

@@ -123,11 +123,10 @@ class Part:
         try:
             return self.generation.run(self.hook, self._step)
         except NotInitialisedError:
-            if not self.generation.open:
-                # Refused by the guard: what stops the provider ends this part in a moment.
-                self.stop()
-                raise self.ending() from None
-            raise
+            if self.generation.open:
+                raise
+            # Refused by the guard: what stops the provider ends this part in a moment.
+            raise self._stopped() from None
 
     def _step(self) -> Any:
         token, holder = object(), self._holder
@@ -209,13 +208,15 @@ class Part:
     def stop(self, because: NspError | None = None) -> None:
         """Mark it as ended and cancel: who waits inside comes back, no other call is made."""
         if self.ended is None:
-            self.ended = because or CancelledError(
-                f"provider {self._name!r} was stopped while this lookup was open", guid=self._guid
-            )
+            self.ended = because or self._stopped()
         try:
             self.cancellation.cancel()
         finally:
             self._collect()
+
+    def _stopped(self) -> CancelledError:
+        what = f"provider {self._name!r} was stopped while this lookup was open"
+        return CancelledError(what, guid=self._guid)
 
     def close(self, because: NspError) -> None:
         """End it as its user: under the guard, or by the final cleanup if that has begun."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -50,11 +49,11 @@ hosts = Living()
 catalogs = Living()
 """The catalogs, a host's own among them: a fork may leave their locks held by nobody."""
 
-orphans: deque[Any] = deque()
+orphans: list[Any] = []
 """Hosts that became garbage while they had started providers; the next operation closes them."""
 
 _leaving: list[Any] = []
-"""Those of them that are being closed: the exit may come first."""
+"""Those of them that are being closed."""
 
 _pinned: list[Any] = []
 """What a forked child keeps for ever: dropping it would finalise what the parent uses."""
@@ -62,17 +61,19 @@ _pinned: list[Any] = []
 
 def close_orphans() -> None:
     """Close the hosts that nobody closed; their errors have gone to their subscribers."""
-    for _ in range(len(orphans)):
+    for orphan in list(orphans):
+        if orphan in _leaving:
+            continue  # by another thread, or further up the stack of this one
         try:
-            orphan = orphans.popleft()
-        except IndexError:
-            return  # another thread was quicker
-        _leaving.append(orphan)
-        try:
-            if not orphan._close_late():
-                orphans.append(orphan)  # this call comes from inside it: the next one does it
+            _leaving.append(orphan)
+            # It stays in the list until that is done: an interrupt, or the exit, may come first.
+            if orphan._close_late():
+                orphans.remove(orphan)
+        except ValueError:
+            pass  # another thread was quicker
         finally:
-            _leaving.remove(orphan)
+            if orphan in _leaving:
+                _leaving.remove(orphan)
 
 
 def at_exit() -> None:
@@ -80,7 +81,7 @@ def at_exit() -> None:
 
     On the exiting thread: no other can be started any more.
     """
-    left = [*_leaving, *orphans, *hosts]
+    left = [*orphans, *hosts]
     errors: list[BaseException] = []
     while left:
         try:
@@ -104,7 +105,7 @@ def after_fork_in_child() -> None:
         # A list that nothing would drop, not even the end of the interpreter, which empties every
         # module: a code object refers to it, and those are out of the garbage collector's sight.
         _pinned.append(after_fork_in_child.__code__.replace(co_consts=(_pinned,)))
-    _pinned.extend((host, host._forget()) for host in [*hosts, *orphans, *_leaving])
+    _pinned.extend((host, host._forget()) for host in [*hosts, *orphans])
 
 
 atexit.register(at_exit)

@@ -99,7 +99,8 @@ class Stream(Job):
             finally:
                 if self.stopped:
                     self.part.close(CancelledError("the lookup was abandoned by its reader"))
-                self.cancellation.release()
+                if self.part.over:  # else it is ended in a moment, and that calls back
+                    self.cancellation.release()
         except NspError as caught:
             end = caught
         except BaseException as caught:

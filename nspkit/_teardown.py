@@ -157,27 +157,23 @@ def combine(what: str, errors: list[BaseException], guid: UUID | None) -> BaseEx
     Anything else becomes a `CleanupError` with the code of the first, all of them in ``.errors``
     and, for tracebacks, as an exception group in its cause.
     """
-    interrupts = rest = errors
-    try:
-        interrupts = [error for error in errors if not isinstance(error, Exception)]
-        rest = [error for error in errors if not interrupts or error is not interrupts[0]]
-        if interrupts:
-            if rest:
-                interrupts[0].__cause__ = combine(what, rest, guid)
-            return interrupts[0]
-        if not rest:
-            return None
-        first = rest[0]
-        if len(rest) == 1 and isinstance(first, NspError):
-            return first
-        code = first.code if isinstance(first, NspError) else ErrorCode.WSASYSCALLFAILURE
-        named = "; ".join(told(error) for error in rest)
-        together = CleanupError(f"{what} met {len(rest)} error(s): {named}", code=code, guid=guid)
-        together.errors = tuple(rest)
-        together.__cause__ = BaseExceptionGroup(what, rest)
-        return together
-    finally:
-        del errors, interrupts, rest
+    interrupts = [error for error in errors if not isinstance(error, Exception)]
+    rest = [error for error in errors if not interrupts or error is not interrupts[0]]
+    if interrupts:
+        if rest:
+            interrupts[0].__cause__ = combine(what, rest, guid)
+        return interrupts[0]
+    if not rest:
+        return None
+    first = rest[0]
+    if len(rest) == 1 and isinstance(first, NspError):
+        return first
+    code = first.code if isinstance(first, NspError) else ErrorCode.WSASYSCALLFAILURE
+    named = "; ".join(told(error) for error in rest)
+    together = CleanupError(f"{what} met {len(rest)} error(s): {named}", code=code, guid=guid)
+    together.errors = tuple(rest)
+    together.__cause__ = BaseExceptionGroup(what, rest)
+    return together
 
 
 def run_all(actions: list[Callable[[], object]], errors: list[BaseException]) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import signal
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -187,3 +191,58 @@ def test_forget_cancels_and_calls_nobody() -> None:
     cancellation.cancel()
     assert cancellation.cancelled
     assert called == []
+
+
+def test_an_interrupt_in_a_callback_leaves_no_cycle_behind() -> None:
+    """What the callback refers to can be collected as soon as the interrupt is dropped."""
+
+    class Thing:
+        def strike(self) -> None:
+            raise KeyboardInterrupt
+
+    thing = Thing()
+    reference = weakref.ref(thing)
+    cancellation = Cancellation()
+    cancellation.on_cancel(thing.strike)
+    del thing
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            cancellation.cancel()
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
+def test_a_signal_handler_may_cancel_what_its_own_thread_waits_for() -> None:
+    """No lock is taken."""
+    cancellation = Cancellation()
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def strike() -> None:
+        never = threading.Event()
+        while not cancellation.cancelled:
+            signal.pthread_kill(main, signal.SIGURG)
+            never.wait(0.01)
+
+    before = signal.signal(signal.SIGURG, lambda _number, _frame: cancellation.cancel())
+    thread = threading.Thread(target=strike)
+    try:
+        thread.start()
+        assert cancellation.wait(LONG) is True
+        thread.join(LONG)
+    finally:
+        signal.signal(signal.SIGURG, before)
+
+
+def test_a_cancel_that_was_cut_short_is_noticed_all_the_same() -> None:
+    """An interrupt struck after the mark was set and before anybody was woken."""
+    cancellation = Cancellation()
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(cancellation.wait()))
+    thread.start()
+    cancellation._cancelled = True
+    thread.join(LONG)
+    assert answers == [True]

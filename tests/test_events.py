@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import uuid
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -21,8 +21,8 @@ class Alpha:
     """A provider with two resources; what goes wrong is set on the class."""
 
     info = ProviderInfo(GUID, "alpha", Namespace.DNS, "1.0")
-    failing: dict[str, BaseException] = {}
-    gate: threading.Event | None = None
+    failing: ClassVar[dict[str, BaseException]] = {}
+    gate: ClassVar[threading.Event | None] = None
 
     @hookimpl
     def nsp_startup(self, resources: Any) -> None:

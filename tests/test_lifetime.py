@@ -525,12 +525,17 @@ def test_who_comes_back_from_inside_is_refused(lifetime: Lifetime, thing: Thing)
 
 def test_who_is_barred_is_refused(lifetime: Lifetime, thing: Thing) -> None:
     """A thread that waits for it, or works for somebody inside."""
-    lifetime.barred[threading.get_ident()] = None
-    for call in (lambda: acquired(lifetime, thing), lambda: lifetime.release(None, thing, None)):
-        with pytest.raises(InProgressError, match="'alpha' came from inside one of its own calls"):
-            call()
-    lifetime.barred.clear()
-    acquired(lifetime, thing)
+    for count in range(3):  # none, the last, and one of several
+        lifetime.barred[threading.get_ident()] = None
+        for call in (
+            lambda: acquired(lifetime, thing),
+            lambda: lifetime.release(None, thing, None),
+        ):
+            with pytest.raises(InProgressError, match="'alpha' came from inside one of its own"):
+                call()
+        assert lifetime.count == count
+        lifetime.barred.clear()
+        acquired(lifetime, thing)
 
 
 def test_carrying_bars_the_other_thread_while_it_runs() -> None:

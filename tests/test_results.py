@@ -29,7 +29,7 @@ GUID = uuid.UUID("2f1d6a70-52c8-4d0b-8a4e-0000000000ee")
 CLASS = ServiceClass("2f1d6a70-52c8-4d0b-8a4e-0000000000aa", "printer")
 
 
-class Odd(Exception):
+class OddError(Exception):
     """A foreign exception that fails at being told."""
 
     def __init__(self, broken: BaseException) -> None:
@@ -107,8 +107,8 @@ def test_from_a_startup_anything_else_is_10106() -> None:
     [
         (ValueError("odd"), "ValueError: odd"),
         (ValueError(), "ValueError"),
-        (Odd(RuntimeError("no")), "Odd: (no text: RuntimeError)"),
-        (Odd(SystemExit(3)), "Odd: (no text: SystemExit)"),
+        (OddError(RuntimeError("no")), "OddError: (no text: RuntimeError)"),
+        (OddError(SystemExit(3)), "OddError: (no text: SystemExit)"),
     ],
 )
 def test_an_error_is_told_by_its_class_and_its_text(error: BaseException, text: str) -> None:
@@ -119,7 +119,7 @@ def test_an_error_is_told_by_its_class_and_its_text(error: BaseException, text: 
 def test_an_interrupt_while_an_error_is_told_passes() -> None:
     """It is the user's."""
     with pytest.raises(KeyboardInterrupt):
-        told(Odd(KeyboardInterrupt()))
+        told(OddError(KeyboardInterrupt()))
 
 
 def test_an_error_that_is_kept_is_raised_as_another_that_says_the_same() -> None:
@@ -139,7 +139,7 @@ def test_an_error_that_is_kept_is_raised_as_another_that_says_the_same() -> None
 
 def test_the_hooks_that_may_return_none() -> None:
     """All that speak C, and requests without an output."""
-    assert SILENT == {*C_SPEAKING, "nsp_ioctl"}
+    assert {*C_SPEAKING, "nsp_ioctl"} == SILENT
 
 
 @pytest.mark.parametrize("hook", sorted(C_SPEAKING))
@@ -195,7 +195,7 @@ def test_a_boolean_is_refused(result: bool) -> None:
 @pytest.mark.parametrize("result", ["ok", [], 0.0, object(), CLASS])
 def test_a_hook_that_returns_nothing_may_not_return_something(result: Any) -> None:
     """It was meant for somebody, and would be lost (10107)."""
-    with pytest.raises(ProviderError, match="'alpha': nsp_startup returned .*must return nothing"):
+    with pytest.raises(ProviderError, match=r"'alpha': nsp_startup returned .*must return nothing"):
         check("nsp_startup", result)
 
 

@@ -71,6 +71,23 @@ def test_the_steps_are_walked_in_order_on_one_daemon_thread() -> None:
     assert one.outcome() is None
 
 
+def test_the_thread_has_gone_when_the_wait_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if it takes its time to go."""
+    run = threading.Thread.run
+    threads: list[threading.Thread] = []
+
+    def slow(self: threading.Thread) -> None:
+        threads.append(self)
+        run(self)
+        threading.Event().wait(0.05)
+
+    monkeypatch.setattr(threading.Thread, "run", slow)
+    one = teardown()
+    one.begin()
+    assert one.wait(soon())
+    assert [thread.is_alive() for thread in threads] == [False]
+
+
 def test_it_is_carried_to_the_thread() -> None:
     """What the thread needs to know is put around the walk."""
     log: list[str] = []
@@ -331,14 +348,14 @@ def test_an_interrupt_that_is_there_twice_is_not_its_own_cause() -> None:
 def test_an_error_without_a_text_is_told_by_its_class() -> None:
     """Foreign exceptions may fail at anything, this too."""
 
-    class Odd(Exception):
+    class OddError(Exception):
         def __str__(self) -> str:
             raise RuntimeError("no text")
 
-    error = Odd()
+    error = OddError()
     together = combine("closing", [error], GUID)
     assert isinstance(together, CleanupError)
-    assert "Odd: (no text: RuntimeError)" in str(together)
+    assert "OddError: (no text: RuntimeError)" in str(together)
     assert together.errors == (error,)
 
 
@@ -350,8 +367,6 @@ def test_run_all_runs_all() -> None:
     log: list[str] = []
     errors: list[BaseException] = [ValueError("before")]
     first, second = OSError("1"), KeyboardInterrupt("2")
-    run_all(
-        [fails(first), lambda: log.append("a"), fails(second), lambda: log.append("b")], errors
-    )
+    run_all([fails(first), lambda: log.append("a"), fails(second), lambda: log.append("b")], errors)
     assert log == ["a", "b"]
     assert errors[1:] == [first, second]

@@ -120,8 +120,13 @@ def WSCWriteNameSpaceOrder(providers: Iterable[UUID | str]) -> None:
             raise TryAgainError("the order is being written by another call; call it after that")
         process.catalog.reorder([as_guid(provider) for provider in order])
     finally:
-        if process.ordering.get(None) is claim:
-            del process.ordering[None]
+        _give_back(claim)
+
+
+def _give_back(claim: object) -> None:
+    """Let others write an order, if the claim is the one that keeps them from it."""
+    if process.ordering.get(None) is claim:
+        del process.ordering[None]
 
 
 def _install(identifier: str, path: Any, namespace: Any, version: Any, provider: Any) -> int:

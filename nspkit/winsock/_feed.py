@@ -30,7 +30,6 @@ class Feed:
         "_lock",
         "_pending",
         "_seen",
-        "_settled",
         "_thread",
         "_waiting",
         "_watch",
@@ -39,8 +38,7 @@ class Feed:
     def __init__(self, watch: Watch) -> None:
         """Make one of a watch that nobody else reads."""
         self._watch = watch
-        self._seen = 0
-        self._settled = False
+        self._seen = -1  # a generation, once it is settled
         self._pending: Change | None = None
         self._completions: list[Completion] = []
         self._lock = threading.RLock()
@@ -53,14 +51,14 @@ class Feed:
         Raises:
             NspError: it cannot be known, for the reason that the watch gives.
         """
-        while not self._settled:
+        if self._seen < 0:
             while self._watch.state == WatchState.STARTING:
                 self._watch.wait(MOMENT)
             self._refuse()
             # In this order nothing is missed: what changes in between is told twice.
-            self._seen = self._watch.generation
+            generation = self._watch.generation
             self._watch.snapshot()
-            self._settled = True
+            self._seen = generation
 
     def poll(self) -> None:
         """Return if there is a change that was not taken.
@@ -68,7 +66,7 @@ class Feed:
         Raises:
             NspError: there is none (WSAEWOULDBLOCK 10035), or that cannot be told.
         """
-        if self._pending is not None or self._watch.changed_since(self._seen):
+        if self._watch.changed_since(self._seen):
             return
         self._refuse()
         raise NspError("the results have not changed", code=ErrorCode.WSAEWOULDBLOCK)
@@ -86,7 +84,7 @@ class Feed:
             change, self._pending = self._pending, None
             # A watch has one reader: while a completion waits, the change that it waits for is
             # the next one, and comes through it.
-            if change is None and self._settled and not self._waiting:
+            if change is None and self._seen >= 0 and not self._waiting:
                 generation = self._watch.generation
                 change = self._watch.wait(0.0)
                 if change is None:

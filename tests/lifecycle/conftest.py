@@ -278,6 +278,7 @@ class Injection:
         self._action = action
 
     def __call__(self, frame: FrameType, event: str, _arg: object) -> None:
+        """Be the profiler."""
         if event not in ("call", "c_return") or self.fired:
             return
         source = frame.f_code.co_filename

@@ -1013,7 +1013,6 @@ def test_a_cleanup_that_is_struck_at_any_point_goes_on_or_has_not_begun(
     stage: Any, at_every_point: Any, lifetime_of: Any, until: Any, way: str
 ) -> None:
     """The reference is given back or it is not: none is lost, and nothing is left half done."""
-
     alpha, main = stage.probe(), threading.get_ident()
     log: list[str] = []
     alpha.startup = lambda call: call.resources.callback(log.append, "released") and None

@@ -121,6 +121,27 @@ def test_a_start_in_progress_is_waited_for_and_undone_by_its_own_thread(
     assert alpha.calls == ["nsp_startup", "nsp_cleanup"]
 
 
+def test_nobody_is_stopped_before_the_starts_in_progress_came_back(stage: Any, until: Any) -> None:
+    """What is started last may use what is started already, until its start is undone."""
+    alpha, beta = stage.probe("alpha"), stage.probe("beta")
+    host = stage.host(alpha, beta)
+    starting, gate = stage.gate(), stage.gate()
+    order: list[str] = []
+    alpha.startup = pauses(starting, gate)
+    alpha.cleanup = lambda call: order.append("alpha")
+    beta.cleanup = lambda call: order.append("beta")
+    host.startup("beta")
+    starter = stage.task(host.startup, "alpha")
+    assert starting.wait(LONG)
+    closing = stage.task(host.close)
+    lifetime = host._accounts.of("alpha").lifetime
+    until(lambda: closing.ident in lifetime.barred)
+    gate.set()
+    closing.result()
+    assert isinstance(starter.error(), NotInitialisedError)
+    assert order == ["alpha", "beta"]
+
+
 def test_who_waits_for_a_start_that_is_undone_gets_10093_too(stage: Any, until: Any) -> None:
     """An error of its own, and no reference."""
     alpha = stage.probe()
@@ -282,7 +303,7 @@ def test_each_provider_has_a_budget_of_its_own(stage: Any) -> None:
     host = stage.host(alpha, beta)
     host.startup("alpha")
     host.startup("beta")
-    with pytest.raises(CleanupTimeoutError, match="'beta'"):
+    with pytest.raises(CleanupTimeoutError, match=r"'beta' did not end within 0\.05 s"):
         host.close(timeout=SHORT)
     assert clean.is_set()
 
@@ -557,6 +578,22 @@ def test_whatever_a_signal_handler_does_at_whatever_point_of_a_close_it_comes_ba
     assert codes == {10036, 10093}
 
 
+def test_a_handler_that_closes_a_host_that_has_nothing_to_close_comes_back(
+    stage: Any, at_every_point: Any
+) -> None:
+    """It would wait for itself even then."""
+    codes: set[int] = set()
+
+    def close_again(host: Host) -> None:
+        try:
+            host.close()
+        except InProgressError as error:
+            codes.add(int(error.code))
+
+    at_every_point(Host, Host.close, lambda host, where: host.close(), action=close_again)
+    assert codes == {10036}
+
+
 def test_an_interrupt_while_the_host_closes_is_raised_when_all_are_stopped(
     stage: Any, interrupt: Any
 ) -> None:
@@ -775,7 +812,7 @@ class Opened:
         kind = call.query.name
         if kind == "deaf":
             self.entered.set()
-            self.gate.wait(LONG)
+            self.gate.wait(4 * LONG)  # longer than anybody waits for a result
         try:
             if kind == "listening":
                 self.entered.set()

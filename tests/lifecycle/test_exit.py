@@ -395,6 +395,57 @@ other.startup("alpha")
     assert err == ""
 
 
+def test_nobody_is_stopped_before_a_start_under_way_came_back(program: Any) -> None:
+    """As in every close."""
+    out, err = program(
+        """
+entered, pause = threading.Event(), threading.Event()
+def start(resources):
+    entered.set()
+    while host._closing.because is None:
+        pause.wait(0.001)
+behaviour["beta", "startup"] = start
+host = Host(catalog=catalog)
+host.startup("alpha")
+def ask():
+    try:
+        host.startup("beta")
+    except nspkit.NspError:
+        pass
+daemon(ask)
+assert entered.wait(LONG)
+"""
+    )
+    assert out == STOPPED_IN_ORDER
+    assert err == ""
+
+
+def test_a_stop_that_another_thread_begins_meanwhile_is_waited_for(program: Any) -> None:
+    """A daemon thread gives back the last reference while the exit stops another provider."""
+    out, err = program(
+        """
+go, entered, pause = threading.Event(), threading.Event(), threading.Event()
+host = Host(catalog=catalog)
+session = host.startup("alpha")
+host.startup("beta")
+lifetime = host._accounts.of("alpha").lifetime
+main = threading.get_ident()
+def meanwhile():
+    go.set()
+    assert entered.wait(LONG)
+def clean_up():
+    entered.set()
+    while main not in lifetime.barred:
+        pause.wait(0.001)
+behaviour["beta", "cleanup"] = meanwhile
+behaviour["alpha", "cleanup"] = clean_up
+daemon(lambda: go.wait() and session.close())
+"""
+    )
+    assert "released alpha" in out
+    assert out[0] == "cleaned up beta"
+
+
 def test_a_start_that_does_not_come_back_is_named(program: Any) -> None:
     """After the budget; the others are stopped."""
     out, err = program(

@@ -65,9 +65,7 @@ def test_a_second_close_does_nothing(stage: Any, alpha: Any) -> None:
     assert second.ioctl(1) is None
 
 
-def test_two_threads_that_close_one_session_give_one_reference_back(
-    stage: Any, alpha: Any
-) -> None:
+def test_two_threads_that_close_one_session_give_one_reference_back(stage: Any, alpha: Any) -> None:
     """Whoever comes second comes too late."""
     host = stage.host(alpha)
     for _ in range(100):

@@ -122,7 +122,7 @@ def test_a_lookup_through_a_session_belongs_to_its_generation(stage: Any) -> Non
     host = stage.host(stage.provider("p"))
     session = host.startup("p")
     assert [s.name for s in session.lookup("a")] == ["a"]
-    assert [s.name for s in session.lookup("a", timeout=30)] == ["a"]
+    assert [s.name for s in session.lookup("a", timeout=300)] == ["a"]
     session.close()
     for timeout in (None, 30):
         with pytest.raises(NotInitialisedError):
@@ -130,7 +130,7 @@ def test_a_lookup_through_a_session_belongs_to_its_generation(stage: Any) -> Non
     assert host.references("p") == 0
 
 
-@pytest.mark.parametrize("timeout", [None, 30])
+@pytest.mark.parametrize("timeout", [None, 300])
 def test_a_session_of_a_stopped_generation_starts_nothing(
     stage: Any, timeout: float | None
 ) -> None:

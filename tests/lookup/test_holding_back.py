@@ -130,7 +130,7 @@ def test_a_directed_start_always_tries(
     def direct() -> Any:
         if way == "startup":
             return host.startup("p")
-        return names(host.lookup("it", provider="p", timeout=30 if way == "timed lookup" else None))
+        return names(host.lookup("it", provider="p", timeout=300 if way == "timed lookup" else None))
 
     list(host.lookup("it"))
     assert starts.tried == 1
@@ -228,4 +228,4 @@ def test_a_quarantined_provider_is_passed_over_and_recorded(
     assert names(lookup) == ["it"]
     assert [int(error.code) for error in lookup.errors] == [10091]
     with pytest.raises(NotReadyError):
-        next(host.lookup("it", provider="p", timeout=30))
+        next(host.lookup("it", provider="p", timeout=300))

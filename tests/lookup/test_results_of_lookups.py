@@ -408,10 +408,10 @@ def test_an_error_that_is_raised_for_a_timed_lookup_is_chained(stage: Any) -> No
         stage.provider("p", giving(RuntimeError("x"))), stage.provider("q", giving(OwnError("y")))
     )
     with pytest.raises(ProviderError) as caught:
-        next(host.lookup("x", provider="p", timeout=30))
+        next(host.lookup("x", provider="p", timeout=300))
     assert isinstance(caught.value.__cause__, RuntimeError)
     with pytest.raises(OwnError) as owned:
-        next(host.lookup("x", provider="q", timeout=30))
+        next(host.lookup("x", provider="q", timeout=300))
     assert isinstance(owned.value.__cause__, OwnError)
 
 

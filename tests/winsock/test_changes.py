@@ -186,6 +186,22 @@ def test_a_request_before_the_results_are_read_leaves_them(kept: Any, addresses:
     assert [service.flags for service in whole(handle)] == [ResultFlags(0)]
 
 
+def test_a_poll_tells_of_changes_until_the_last_was_read(
+    kept: Any, failed: Any, until: Any, addresses: Any
+) -> None:
+    """One of two is not all."""
+    handle = WSALookupServiceBegin(Query(), ALL)
+    failed(10035, WSANSPIoctl(handle, NOTIFY))
+    for name in ("a", "b"):
+        kept.set_service(Service(name, addresses=[addresses.one]), REGISTER, False)
+    watch = process.running().search(handle)._feeds[None]._watch
+    until(lambda: watch.generation == 2)
+    assert WSALookupServiceNext(handle).name == "a"  # type: ignore[union-attr]
+    assert WSANSPIoctl(handle, NOTIFY) == 0
+    assert [service.name for service in whole(handle)] == ["b"]
+    failed(10035, WSANSPIoctl(handle, NOTIFY))
+
+
 def test_a_completion_comes_at_once_while_a_change_is_unread(
     kept: Any, failed: Any, arrived: Any, addresses: Any
 ) -> None:
@@ -244,9 +260,11 @@ def test_the_first_poll_waits_until_it_is_known_what_is_there(
     task = stage.task(lambda: WSANSPIoctl(handle, NOTIFY))
     until(lambda: process.running().search(handle)._feeds)
     until(lambda: process.running().search(handle)._feeds[None]._watch._state._reader)
+    assert [service.flags for service in whole(handle)] == [ResultFlags(0)]
     gate.set()
     assert task.outcome() == (-1, 10035)
     failed(10035, WSANSPIoctl(handle, NOTIFY))
+    assert whole(handle) == []
 
 
 def test_a_query_that_is_ended_while_its_changes_are_begun_is_cancelled(

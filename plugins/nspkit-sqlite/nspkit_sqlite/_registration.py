@@ -57,20 +57,22 @@ class _Change:
         self._operation = operation
         self._multiple = multiple
         self._given = _values.addresses_in(service.addresses)
+        self._column = _values.joined(self._given)
         self._attributes = _values.attributes_in(service.attributes)
         self._ttl = _lease(service.ttl)
 
     def __call__(self, connection: Connection, now: float) -> None:
         """Do it, in a transaction."""
         if self._operation is ServiceOperation.REGISTER and not self._multiple:
-            self._register(connection, None, now)  # whatever is there is replaced
+            # Whatever is there is replaced, so nobody has to look.
+            self._put(connection, self._column, self._end(now), None)
             return
         row = connection.execute(_FIND, self._key).fetchone()
         if row is not None and not is_alive(row, now):
             connection.execute(_DELETE, self._key)
             row = None
         if self._operation is ServiceOperation.REGISTER:
-            self._register(connection, row, now)
+            self._add(connection, row, now)
         elif row is None:
             raise self.not_found()
         else:
@@ -85,20 +87,30 @@ class _Change:
             f"there is no service {self._service.name!r:.100}{of_class} that could be {done}"
         )
 
-    def _register(self, connection: Connection, row: Row | None, now: float) -> None:
-        service = self._service
-        end = None if self._ttl is None else now + self._ttl
+    def _add(self, connection: Connection, row: Row | None, now: float) -> None:
+        end = row_end = self._end(now)
         ends: Ends = {}
-        row_end = end
         if row is not None and row[REGISTERED]:
             ends = _ends_of(row, now)
             row_end = _later(end, row[ENDS_AT])
         ends |= dict.fromkeys(self._given, end)
-        addresses, ends_at, leases = _columns(ends, row_end)
+        self._put(connection, *_columns(ends, row_end))
+
+    def _put(
+        self,
+        connection: Connection,
+        addresses: str | None,
+        ends_at: float | None,
+        leases: str | None,
+    ) -> None:
+        service = self._service
         members = (self._attributes, service.comment, service.version, service.blob)
         connection.execute(
             _PUT, (*self._key, service.service_type, addresses, *members, ends_at, leases)
         )
+
+    def _end(self, now: float) -> float | None:
+        return None if self._ttl is None else now + self._ttl
 
     def _withdraw(self, connection: Connection, row: Row, now: float) -> None:
         left: Ends = {}

@@ -241,7 +241,7 @@ def test_an_interrupted_registration_has_not_happened(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(registration._Change, "_register", interrupted)
+        patched.setattr(registration._Change, "_put", interrupted)
         with pytest.raises(KeyboardInterrupt):
             client.register("y")
     with pytest.raises(ServiceNotFoundError):
