@@ -136,22 +136,23 @@ class Lease(Tenure):
             self._withdraw()
         if generation is None or generation.open:
             self.fail(error)
+        else:
+            self.job = None  # whoever stops the provider ends this lease in a moment
 
     # -- when it is due ------------------------------------------------------------------------
 
     def attend(self) -> None:
         """Hand what is due to a worker; if the last one still is at it, that is a failure."""
-        job: Renewal | None = self.job
-        if job is None:
-            self.job = job = Renewal(self)
-            self.due = self.terms.renewals.clock() + (self.terms.ttl or 0.0) / 3.0
-            try:
-                self.terms.workers.submit(job)
-            except NspError as error:
-                job.refuse(error)
-            self.terms.renewals.ring(self)
-        elif not self.ended:
-            self._late(job)
+        if self.job is not None:
+            self._late(self.job)
+            return
+        self.job = job = Renewal(self)
+        self.due = self.terms.renewals.clock() + (self.terms.ttl or 0.0) / 3.0
+        try:
+            self.terms.workers.submit(job)
+        except NspError as error:
+            job.refuse(error)
+        self.terms.renewals.ring(self)
 
     def _late(self, job: Renewal) -> None:
         workers = self.terms.workers

@@ -96,7 +96,6 @@ class Leases:
     def _take_note(self, turn: Turn, outcome: Any) -> None:
         lease = turn.lease
         if outcome is LACKING:
-            self.all.remove(lease)
             lease.release(lambda: False)
         elif isinstance(outcome, NspError):
             if self._terms.ttl is None or isinstance(outcome, OperationNotSupportedError):

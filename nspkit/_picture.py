@@ -241,7 +241,7 @@ class Picture:
 
     def close(self) -> None:
         """End it, from any thread; who waits in `next` gets CancelledError (10111)."""
-        if self._closed or self._workers.gone is not None:
+        if self._closed:
             return
         self._closed = True
         self.ring()  # the reader first: what is cancelled may take long

@@ -304,6 +304,34 @@ def test_the_clock_goes_by_itself(stage: Any, until: Any) -> None:
         until(lambda: len(alpha.calls) >= 4)
 
 
+def test_what_a_renewal_leaves_in_its_context_is_gone(
+    stage: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same thread does the next one, which starts afresh."""
+    from nspkit import _workers
+
+    monkeypatch.setattr(_workers, "THREADS", 1)
+    request: ContextVar[str] = ContextVar("request", default="none")
+    alpha = stage.registry()
+    host = stage.host(alpha)
+    gate, seen = stage.gate(), []
+    with host.register(Service("one"), ttl=30), host.register(Service("two"), ttl=30):
+
+        def look(operation: str, service: Service) -> None:
+            gate.wait(LONG)
+            seen.append((request.get(), threading.get_ident()))
+            request.set(service.name)
+
+        alpha.before = look
+        stage.clock.advance(10)
+        until(lambda: sum(map(len, host._accounts.workers._places.values())) == 2)
+        gate.set()
+        until(lambda: len(seen) == 2)
+        alpha.before = lambda operation, service: None
+        assert [context for context, _ in seen] == ["none", "none"]
+        assert len({ident for _, ident in seen}) == 1
+
+
 def test_what_was_forgotten_comes_back(stage: Any, until: Any) -> None:
     """A renewal registers it anew, from what the registration remembers."""
     alpha = stage.registry()
@@ -408,6 +436,7 @@ def test_a_renewal_that_hangs_is_seen_and_holds_up_nobody(
         until(lambda: len(beta.calls) == 3)
         until(lambda: host._accounts.workers._working == 0)  # one that hangs counts no more
         until(lambda: events[-1] == ("registration failed", "alpha: web", 10060))
+        assert registration._state.all[0].due == float("inf"), "the worker says how it ends"
         stage.clock.advance(200)
         assert len(alpha.calls) == 2, "one that hangs is not called a second time"
         gate.set()
@@ -655,21 +684,23 @@ def test_a_provider_that_is_held_back_is_asked_later(stage: Any, until: Any, fai
 
 @pytest.mark.parametrize("ttl", [None, 30])
 def test_one_that_hangs_at_the_begin_keeps_nobody_waiting(
-    stage: Any, until: Any, ttl: float | None
+    stage: Any, until: Any, told: Any, ttl: float | None
 ) -> None:
     """It has its time (10060). What is not renewed is taken back when it has come back."""
     alpha, beta = stage.registry("alpha"), stage.registry("beta")
     gate = stage.gate()
     alpha.before = lambda operation, service: gate.wait(LONG) and None
-    with stage.host(alpha, beta).register(WEB, ttl=ttl, timeout=0.5) as registration:
+    host = stage.host(alpha, beta)
+    events = told(host)
+    with host.register(WEB, ttl=ttl, timeout=0.5) as registration:
         assert [error.code for error in registration.errors] == [10060]
         assert registration.state == ("active" if ttl is None else "pending")
         assert registration.providers == ((alpha.guid, beta.guid) if ttl else (beta.guid,))
-        stage.clock.advance(1)
-        assert alpha.calls == [("REGISTER", "web", False)], "it is not called a second time"
+        assert registration._state.all[0].due == float("inf"), "it is not called a second time"
         gate.set()
         if ttl is None:
             until(lambda: alpha.named("DELETE") == ["web"])
+            assert ("registered", "alpha: web", None) not in events
         else:
             until(lambda: registration.state == RegistrationState.ACTIVE)
             assert registration.errors == ()
@@ -909,6 +940,17 @@ def test_a_signal_handler_may_close_it(stage: Any) -> None:
         signal.signal(signal.SIGUSR1, before)
     assert registration.state == RegistrationState.RELEASED
     assert "web" not in alpha
+
+
+def test_who_ends_one_while_it_changes_the_list_is_refused(stage: Any) -> None:
+    """WSAEINPROGRESS (10036), instead of waiting for itself for ever."""
+    alpha = stage.registry()
+    host = stage.host(alpha)
+    registration = host.register(WEB, ttl=30)
+    with host._accounts.renewals.lock, pytest.raises(InProgressError):
+        registration._state.all[0].release(lambda: True)
+    registration.close()
+    assert registration.state == RegistrationState.RELEASED
 
 
 def test_an_error_of_the_provider_that_looks_like_a_re_entry_is_raised(

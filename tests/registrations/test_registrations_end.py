@@ -118,6 +118,28 @@ def test_a_renewal_under_way_is_waited_for(stage: Any, until: Any) -> None:
     assert registration.error.code == 10111
 
 
+def test_a_renewal_that_comes_too_late_is_no_failure(stage: Any, until: Any, told: Any) -> None:
+    """The provider is stopping already, and the registration is about to be ended."""
+    alpha = stage.registry()
+    host = stage.host(alpha)
+    first = host.register(Service("first"), ttl=30)
+    second = host.register(Service("second"))
+    gate, events = stage.gate(), told(host)
+    alpha.before = lambda operation, service: gate.wait(LONG) and None
+    cleaning = stage.task(lambda: host.cleanup("alpha"))
+    until(lambda: alpha.named("DELETE") == ["second"])
+    for _ in range(2):
+        due = first._state.all[0].due
+        stage.clock.advance(10)
+        until(lambda due=due: first._state.all[0].due > due)
+        until(lambda: first._state.all[0].job is None)
+    assert first.state == RegistrationState.ACTIVE
+    assert events == []
+    gate.set()
+    cleaning.result()
+    assert first.error.code == second.error.code == 10111
+
+
 def test_what_goes_wrong_on_that_way_out_is_heard_at_the_cleanup(
     stage: Any, until: Any, failing: Any
 ) -> None:
@@ -299,6 +321,7 @@ def test_one_that_was_ended_while_its_provider_started_is_not_begun(
     gate.set()
     until(lambda: not stage.hosts[0]._accounts.workers._places)
     assert alpha.calls == []
+    assert not stage.hosts[0]._accounts.of("alpha").lifetime.generation.users
 
 
 # -- the end of the host -----------------------------------------------------------------------

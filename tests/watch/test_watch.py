@@ -513,15 +513,19 @@ def test_its_own_error_ends_the_watch_of_one(stage: Any, shelf: Any) -> None:
 def test_a_provider_cannot_watch_itself(stage: Any, shelf: Any) -> None:
     """10036 if directed; of several it is passed over and recorded."""
     found: list[Any] = []
+    sessions: list[Any] = []
 
     def ioctl() -> None:
         with pytest.raises(InProgressError):
             host.watch("x", provider="p")
+        with pytest.raises(InProgressError):
+            sessions[0].watch("x")
         with host.watch("x") as watch:
             found.append((next(watch).service.name, [int(one.code) for one in watch.errors]))
 
     host = stage.host(stage.provider("p", shelf("a"), ioctl=ioctl), stage.provider("q", shelf("b")))
     with host.startup("p") as session:
+        sessions.append(session)
         session.ioctl(1)
     assert found == [("b", [10036])]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nspkit import Service, WatchState
+from nspkit import Namespace, Service, WatchState
 from nspkit._workers import PLACES
 from nspkit.errors import (
     CancelledError,
@@ -21,6 +21,7 @@ from nspkit.errors import (
     NotInitialisedError,
     NotReadyError,
     NspError,
+    ServiceNotFoundError,
 )
 
 LONG = 30.0
@@ -459,8 +460,9 @@ print(sorted(next(watch).service.name for _ in "ab"))
 # As garbage --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("operation", ["references", "watch"])
 def test_a_watch_that_was_dropped_is_ended_by_the_next_operation(
-    stage: Any, stream: Any, nobody_watches: Any
+    stage: Any, stream: Any, nobody_watches: Any, operation: str
 ) -> None:
     """A finaliser calls no provider: the cancellation comes with the operation."""
     host = stage.host(stage.provider("p", None, stream))
@@ -468,9 +470,13 @@ def test_a_watch_that_was_dropped_is_ended_by_the_next_operation(
     assert stream.begun.acquire(timeout=LONG)
     del watch
     gc.collect()
-    (cancellation,) = stream.cancellations
+    cancellation = stream.cancellations[0]
     assert not cancellation.cancelled
-    assert host.references("p") == 1
+    if operation == "watch":
+        with pytest.raises(ServiceNotFoundError):
+            host.watch("x", namespace=Namespace.NLA)
+    else:
+        assert host.references("p") == 1
     assert cancellation.cancelled
     nobody_watches()
 
@@ -600,6 +606,20 @@ def test_a_watch_that_comes_while_its_host_closes_is_refused(stage: Any, shelf: 
     host._accounts.workers.close("belongs to a host that was closed")
     with pytest.raises(NotInitialisedError, match="the watch of 'x' belongs to a host"):
         next(host.watch("x", provider="p"))
+
+
+def test_a_thread_that_has_ended_is_joined_by_the_cleanup(
+    stage: Any, shelf: Any, pace: Any, until: Any
+) -> None:
+    """It is on its way out, and written down until then."""
+    host = stage.host(stage.provider("p", shelf("a")))
+    with host.watch("x"):
+        pace.rested()
+    workers = host._accounts.workers
+    until(lambda: not workers._lasting)
+    assert [thread.name for thread in workers._leaving] == ["nspkit-watch"]
+    host.cleanup("p")
+    assert workers._leaving == []
 
 
 def test_watches_that_hang_are_limited(stage: Any, deaf: Any, added: Any, until: Any) -> None:

@@ -183,6 +183,9 @@ def test_what_was_found_stays_while_a_poll_fails(
         assert "ValueError: broken" in watch.error.message
         assert watch.error.__traceback__ is None
         assert watch.error.__cause__ is None
+        with pytest.raises(ProviderError):
+            raise watch.error
+        assert watch.error.__traceback__ is None
 
 
 def test_a_list_that_breaks_off_is_no_list(stage: Any, pace: Any, told: Told) -> None:

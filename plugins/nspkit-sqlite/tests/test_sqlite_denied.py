@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3 as database
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nspkit_sqlite import SqliteProvider
+from nspkit_sqlite import SqliteProvider, _opening
 
-from nspkit import Cancellation, Query, Resources, ServiceClass
+from nspkit import Cancellation, Query, Resources, Service, ServiceClass, ServiceOperation
 from nspkit.errors import (
     AccessDeniedError,
     NotReadyError,
@@ -191,3 +192,54 @@ def test_a_folder_that_may_not_be_written_gets_no_registry(shared: Path, guest: 
     with Somebody(), pytest.raises((AccessDeniedError, NotReadyError), match="folder"):
         client.register("x")
     assert list(shared.iterdir()) == []
+
+
+def test_what_is_in_a_log_is_not_passed_over(shared: Path, clients: Any, guest: Any) -> None:
+    """A file whose log cannot be read with it would tell what is not true any more."""
+    owner = clients(path=shared / "owner.db")
+    owner.register("x")
+    for suffix in ("", "-wal"):
+        shutil.copy(shared / f"owner.db{suffix}", shared / f"registry.db{suffix}")
+    owner.session.close()
+    reader = guest()
+    if os.geteuid():
+        shared.chmod(0o555)
+    with Somebody(), pytest.raises((AccessDeniedError, NotReadyError)):
+        reader.find("x")
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM service", "PRAGMA user_version = 7"])
+def test_what_is_for_reading_does_not_write(path: Path, statement: str) -> None:
+    """Whatever would be asked of it."""
+    provider = SqliteProvider()
+    with Resources() as resources:
+        provider.nsp_startup({"path": path}, resources)
+        provider.nsp_set_service(Service("x"), ServiceOperation.REGISTER, False)
+        with pytest.raises(AccessDeniedError):
+            provider._registry.read(lambda connection: connection.execute(statement).fetchall())
+        assert list(provider.nsp_lookup_service(Query(), Cancellation()))
+
+
+@pytest.mark.parametrize(("pragma", "expected"), [("trusted_schema", 0), ("synchronous", 2)])
+def test_a_connection_is_careful(path: Path, pragma: str, expected: int) -> None:
+    """What it writes is on the disk, and what a file brings with it is not trusted."""
+    found: list[int] = []
+
+    def ask(connection: Any, _now: float = 0.0) -> None:
+        found.append(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+    provider = SqliteProvider()
+    with Resources() as resources:
+        provider.nsp_startup({"path": path}, resources)
+        provider._registry.write(ask, create=True)
+        provider._registry.read(ask)
+    assert found == [expected, expected]
+
+
+def test_opening_makes_no_file(path: Path) -> None:
+    """Also one that has gone since somebody looked."""
+    with pytest.raises(database.OperationalError):
+        _opening.to_read(path)
+    with pytest.raises(database.OperationalError):
+        _opening.to_write(path, create=False, busy_timeout=0)
+    assert not path.exists()

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sqlite3 as database
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,22 @@ def test_a_stopped_provider_is_told_of_no_fork(client: Any) -> None:
         provider.nsp_startup({"path": "/nowhere/registry.db"}, resources)
         assert len(fork._open) == len(before) + 1
     assert fork._open == before
+
+
+@needs_fork
+def test_a_watch_goes_on_after_a_fork(client: Any, path: Path) -> None:
+    """With another connection, to which the numbers of the one before mean nothing."""
+    client.register("x")
+    provider = SqliteProvider()
+    with Resources() as resources:
+        provider.nsp_startup({"path": path, "interval": 0.002}, resources)
+        cancellation = Cancellation(time.monotonic() + PATIENCE)
+        changes = iter(provider.nsp_notify_change(Query(), cancellation))
+        assert next(changes).service.name == "x"
+        client.register("y")
+        assert next(changes).service.name == "y"
+        for name in "abc":
+            with forked(lambda: None) as joined:
+                joined()
+            client.register(name)
+            assert next(changes).service.name == name
