@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from nspkit._stopping import House
 
 
-
 FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
 """How long a provider that could not start is held back from fan-outs, in seconds."""
 

@@ -277,5 +277,5 @@ class CatalogEntry:
 
 
 def _conflict(guid: UUID, claimants: Sequence[CatalogEntry]) -> str:
-    names = " and ".join(entry.description for entry in claimants)
+    names = " and ".join(sorted(entry.description for entry in claimants))
     return f"the GUID {guid} belongs to {names}; uninstall or disable all but one of them"

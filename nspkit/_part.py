@@ -123,8 +123,8 @@ class Part:
         try:
             return self.generation.run(self.hook, self._step)
         except NotInitialisedError:
-            if self.generation.open:
-                raise
+            if self.generation.open or self.ended is not None:
+                raise  # the provider's own, or what a forked child is told
             # Refused by the guard: what stops the provider ends this part in a moment.
             raise self._stopped() from None
 

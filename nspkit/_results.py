@@ -164,4 +164,3 @@ def fitted(
         return function(*[args[position] for position in positions])
 
     return picked
-

@@ -17,7 +17,6 @@ from nspkit.errors import (
     CancelledError,
     InProgressError,
     NotInitialisedError,
-    NspError,
     ServiceNotFoundError,
 )
 

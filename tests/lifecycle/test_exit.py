@@ -422,7 +422,7 @@ assert entered.wait(LONG)
 
 def test_a_stop_that_another_thread_begins_meanwhile_is_waited_for(program: Any) -> None:
     """A daemon thread gives back the last reference while the exit stops another provider."""
-    out, err = program(
+    out, _err = program(
         """
 go, entered, pause = threading.Event(), threading.Event(), threading.Event()
 host = Host(catalog=catalog)

@@ -235,38 +235,6 @@ print("closed another")
     assert "ResourceWarning" in done.stderr
 
 
-def test_an_interrupt_at_any_point_leaves_the_rest_to_the_next_operation(
-    stage: Any, at_every_point: Any
-) -> None:
-    """Neither a host that is garbage, nor a session whose close was put off, is lost on the way."""
-    alpha, beta = stage.probe("alpha"), stage.probe("beta")
-    catalog = _catalog_of(alpha, beta)
-    sessions: list[Any] = []
-    alpha.ioctl = lambda call: sessions.pop().close()
-
-    def prepare() -> Host:
-        for probe in (alpha, beta):
-            probe.calls.clear()
-        host = Host(catalog=catalog)
-        sessions.extend(host.startup("alpha") for _ in range(2))
-        sessions[0].ioctl(1)
-        hosts = [Host(catalog=catalog)]
-        hosts[0].startup("beta")
-        with pytest.warns(ResourceWarning):
-            hosts.clear()
-        return host
-
-    def check(host: Host, where: str) -> None:
-        assert host.references("alpha") == 1, where
-        assert beta.calls == ["nsp_startup", "nsp_cleanup"], where
-        sessions.pop().close()
-        assert alpha.calls == ["nsp_startup", "nsp_ioctl", "nsp_cleanup"], where
-        host.close()
-
-    points = at_every_point(prepare, lambda host: host.references("alpha"), check)
-    assert points > 40
-
-
 @pytest.mark.parametrize("ends", ["unused", "asked", "balanced", "failed", "closed"])
 def test_a_host_without_started_providers_is_dropped_in_silence(stage: Any, ends: str) -> None:
     """There is nothing to be warned of."""

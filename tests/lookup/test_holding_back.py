@@ -130,7 +130,9 @@ def test_a_directed_start_always_tries(
     def direct() -> Any:
         if way == "startup":
             return host.startup("p")
-        return names(host.lookup("it", provider="p", timeout=300 if way == "timed lookup" else None))
+        return names(
+            host.lookup("it", provider="p", timeout=300 if way == "timed lookup" else None)
+        )
 
     list(host.lookup("it"))
     assert starts.tried == 1

@@ -387,9 +387,7 @@ def read_to_the_end(lookup: Any) -> None:
         pass
 
 
-def test_a_provider_that_listens_is_woken_when_its_time_is_over(
-    stage: Any, arrived: Any
-) -> None:
+def test_a_provider_that_listens_is_woken_when_its_time_is_over(stage: Any, arrived: Any) -> None:
     """Its ``wait`` ends by itself at the limit, and the lookup does not wait for what it does."""
     inside = stage.gate()
     woken: list[bool] = []
