@@ -236,38 +236,6 @@ def test_a_storm_of_signals_over_nested_startups_loses_no_count(
     assert alpha.calls == ["nsp_startup", "nsp_cleanup"]
 
 
-def test_a_storm_of_signals_over_whole_lives_leaves_none_half_done(
-    stage: Any, alpha: Any, storm: Any, lifetime_of: Any, until: Any
-) -> None:
-    """Each start is followed by its cleanup and its release, and by the next start."""
-    log: list[str] = []
-    started: list[str] = []
-
-    def startup(call: Any) -> None:
-        call.resources.callback(log.append, "released")
-        started.append("started")
-
-    alpha.startup = startup
-    host = stage.host(alpha, cleanup_timeout=LONG)
-    lifetime = lifetime_of(host, "alpha")
-    sessions: list[Any] = []
-
-    def life() -> None:
-        sessions.append(host.startup("alpha"))
-        sessions[-1].close()
-
-    assert storm(life, strikes=100, rounds=300, every=0.003) >= 100
-    for session in sessions:
-        session.close()
-    until(lambda: lifetime.state == "stopped")
-    assert lifetime.inside == {}
-    assert lifetime.barred == {}
-    assert host.references("alpha") == 0
-    assert alpha.count("nsp_cleanup") == len(started)
-    assert len(log) >= len(started)
-    host.startup("alpha").close()
-
-
 @pytest.mark.parametrize("hook", ["ioctl", "lookup_service"])
 def test_an_interrupt_in_a_hook_passes_to_the_caller(stage: Any, alpha: Any, hook: str) -> None:
     """It is the user's: neither translated nor swallowed."""

@@ -686,7 +686,8 @@ def test_no_foreign_code_runs_under_a_lock(stage: Any, locks_of: Any, place: str
             session.ioctl(1)
             names = [service.name for service in session.lookup("x")]
             names += [service.name for service in session.lookup("x", timeout=LONG)]
-            assert host.references("gamma") == 1
+            # One more where a fan-out, which asks gamma too, was quicker to start it.
+            assert host.references("gamma") in (1, 2)
             host.startup("gamma")
             assert host.cleanup("gamma") is False
             unsubscribe = host.events.subscribe(print)

@@ -1,4 +1,4 @@
-"""Lookups of all kinds, by many threads, closed, dropped, timed out, stopped under each other."""
+"""Lookups of all kinds by many threads, closed, dropped, timed out and stopped by each other."""
 
 from __future__ import annotations
 
