@@ -147,6 +147,12 @@ def test_join_waits_for_those_that_work_and_not_for_those_given_up(room: Room) -
     assert len(room.threads()) == 1
 
 
+def test_join_does_not_wait_for_a_thread_whose_start_was_interrupted(room: Room) -> None:
+    """It was noted before it began, and never will begin; to join it would be an error."""
+    room.workers._threads[threading.Thread()] = None
+    room.workers.join(monotonic() + LONG)
+
+
 def test_a_job_that_is_done_refers_to_itself_no_more(room: Room) -> None:
     """What it was called with can go without a garbage collection."""
     task = room.quick("p")
