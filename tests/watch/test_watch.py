@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-import nspkit
 from nspkit import (
     Address,
     ChangeKind,
@@ -218,14 +217,18 @@ def test_who_waits_is_woken_by_a_change(stage: Any, stream: Any, added: Any, wai
         assert task.result().service.name == "a"
 
 
-def test_waiting_may_be_bounded(stage: Any, stream: Any) -> None:
+def test_waiting_may_be_bounded(stage: Any, stream: Any, added: Any, until: Any) -> None:
     """None says that there was no change in that time."""
     host = stage.host(stage.provider("p", None, stream))
-    with host.watch("x") as watch:
+    with host.watch("x", interval=0.01) as watch:
         assert watch.wait(0) is None
         assert watch.wait(0.05) is None
-        stream.feed(nspkit.Change(ChangeKind.ADDED, Service("a")))
-        assert watch.wait(1e300).service.name == "a"  # type: ignore[union-attr]
+        until(lambda: watch.state == WatchState.LIVE)
+        watch._state._waiting = False
+        task = stage.task(lambda: watch.wait(1e300))
+        until(lambda: watch._state._waiting)
+        stream.feed(added("a"))
+        assert task.result().service.name == "a"
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "1", True])
@@ -247,6 +250,23 @@ def test_a_watch_has_one_reader_at_a_time(
             watch.wait(0)
         stream.feed(added("a"))
         assert task.result().service.name == "a"
+        assert watch.wait(0) is None
+
+
+def test_who_was_refused_takes_no_place_away(
+    stage: Any, stream: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the other reader has left in that moment."""
+
+    class Taken(dict[None, object]):
+        def setdefault(self, key: None, default: object = None) -> object:
+            return "the token of another reader, which is not there any more"
+
+    with stage.host(stage.provider("p", None, stream)).watch("x") as watch:
+        with monkeypatch.context() as patched:
+            patched.setattr(watch._state, "_reader", Taken())
+            with pytest.raises(InProgressError):
+                watch.wait(0)
         assert watch.wait(0) is None
 
 

@@ -35,7 +35,7 @@ def deaf(stage: Any) -> Callable[..., Any]:
     def notify(query: Any, cancellation: Any) -> Iterator[Any]:
         yield None  # live from here on: nothing falls due, and who waits waits for ever
         notify.inside.release()  # type: ignore[attr-defined]
-        notify.gate.wait(LONG)  # type: ignore[attr-defined]
+        notify.gate.wait(10 * LONG)  # type: ignore[attr-defined]
 
     notify.gate = stage.gate()  # type: ignore[attr-defined]
     notify.inside = threading.Semaphore(0)  # type: ignore[attr-defined]
