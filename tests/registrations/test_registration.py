@@ -230,6 +230,13 @@ def test_one_thread_is_there_while_there_is_something_to_renew(
         assert threads("nspkit-renewals") == 0
 
 
+def test_a_thread_whose_start_was_interrupted_leaves(stage: Any) -> None:
+    """Nobody has written it down, so it is not the one that is wanted."""
+    host = stage.host(stage.registry())
+    with host.register(WEB, ttl=30):
+        stage.task(host._accounts.renewals._run).result()
+
+
 # -- renewing ----------------------------------------------------------------------------------
 
 
@@ -951,6 +958,47 @@ def test_who_ends_one_while_it_changes_the_list_is_refused(stage: Any) -> None:
         registration._state.all[0].release(lambda: True)
     registration.close()
     assert registration.state == RegistrationState.RELEASED
+
+
+def test_a_close_that_interrupts_the_list_is_queued(stage: Any, until: Any) -> None:
+    """A signal handler may strike anywhere; nobody waits for itself for ever."""
+    alpha = stage.registry()
+    host = stage.host(alpha)
+    registration = host.register(WEB, ttl=30)
+    with host._accounts.renewals.lock:
+        registration.close()
+        assert alpha.named("DELETE") == []
+        assert len(host._later) == 1
+    until(lambda: registration.state == RegistrationState.RELEASED)
+    assert alpha.named("DELETE") == ["web"]
+
+
+def test_who_is_told_of_a_failure_may_close_it(
+    stage: Any, until: Any, threads: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on the thread that looks at the clock, which must not wait for itself."""
+    alpha = stage.registry()
+    host = stage.host(alpha)
+    registration = host.register(WEB, ttl=30, provider="alpha")
+    start, on = threading.Thread.start, []
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "nspkit-worker":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def close(event: Any) -> None:
+        if event.kind == EventKind.REGISTRATION_FAILED:
+            registration.close()
+            on.append(threading.current_thread().name)
+
+    host.events.subscribe(close)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    stage.clock.advance(10)
+    until(lambda: on == ["nspkit-renewals"])
+    assert registration.state == RegistrationState.RELEASED
+    assert "web" not in alpha
+    until(lambda: threads("nspkit-renewals") == 0)
 
 
 def test_an_error_of_the_provider_that_looks_like_a_re_entry_is_raised(

@@ -253,12 +253,13 @@ def test_a_provider_that_says_it_is_not_started_is_believed(stage: Any, failing:
     assert alpha.calls == [("REGISTER", "web", False)]
 
 
-def test_a_closed_host_refuses(stage: Any) -> None:
-    """WSANOTINITIALISED (10093), whoever is meant and however long."""
+def test_a_closed_host_refuses(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """WSANOTINITIALISED (10093), whoever is meant and however long; no thread is started."""
     alpha = stage.registry()
     host = stage.host(alpha)
-    host.set_service(WEB, REGISTER)
+    host.set_service(WEB, REGISTER, provider="alpha")
     host.close()
+    monkeypatch.setattr(type(host._accounts.workers), "submit", None)
     for options in ({}, {"provider": "alpha"}, {"provider": "alpha", "timeout": 1}):
         with pytest.raises(NotInitialisedError):
             host.set_service(WEB, REGISTER, **options)
@@ -273,7 +274,7 @@ def test_from_inside_a_provider_that_one_is_not_asked(stage: Any) -> None:
 
     def set_service() -> None:
         for timeout in (None, 1):
-            with pytest.raises(InProgressError):
+            with pytest.raises(InProgressError, match="nsp_set_service of provider 'alpha'"):
                 host.set_service(WEB, REGISTER, provider="alpha", timeout=timeout)
         met.extend(host.set_service(WEB, REGISTER))
 
@@ -557,6 +558,30 @@ def test_a_cleanup_waits_for_the_threads_of_a_call(
         host.set_service(WEB, REGISTER)
         host.cleanup("alpha")
         assert threads("nspkit") == 0
+
+
+def test_a_cleanup_waits_for_a_worker_that_has_left_the_provider(stage: Any, until: Any) -> None:
+    """It is in a round of the provider's life until its place is free again."""
+    from nspkit._calls import Call
+
+    host = stage.host(stage.registry())
+    host.startup("alpha")
+    account, workers = host._accounts.of("alpha"), host._accounts.workers
+    gate = stage.gate()
+
+    def linger(call: Call) -> None:
+        call.running = account.lifetime.generation
+        gate.wait(LONG)
+
+    call = Call(account, "a call", linger)
+    workers.submit(call)
+    until(lambda: call.generation is not None)
+    cleaning = stage.task(lambda: host.cleanup("alpha"))
+    until(lambda: not account.lifetime.generation.open)
+    cleaning.thread.join(0.1)
+    assert cleaning.thread.is_alive()
+    gate.set()
+    assert cleaning.result()
 
 
 # -- service classes ---------------------------------------------------------------------------
