@@ -81,10 +81,7 @@ class Fanout:
             directed=self._single,
         )
         self._asked.append(stream)
-        try:
-            self._workers.submit(stream)
-        except NspError as error:
-            stream.refuse(error)
+        self._workers.submit(stream)
 
     def next(self) -> Any:
         """Return the next result, or `DONE`.
