@@ -142,7 +142,8 @@ class Part:
             over = item is DONE
             return item
         finally:
-            if holder.get(None) is token:
+            # Without a call: an interrupt on the way back from one would leave it held for ever.
+            if None in holder and holder[None] is token:
                 del holder[None]
             # The other order would leave a gap: who ends the part marks it first, then looks.
             if over or self.ended is not None:
@@ -255,7 +256,7 @@ class Part:
         except BaseException as error:
             self.errors.append(self.translated(error))
         finally:
-            if holder.get(None) is token:
+            if None in holder and holder[None] is token:
                 del holder[None]
                 assert self.generation is not None
                 self.generation.users.pop(self, None)
