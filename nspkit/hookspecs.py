@@ -137,12 +137,14 @@ class ProviderHooks:
     @hookspec(firstresult=True)
     def nsp_notify_change(
         self, guid: UUID, query: Query, cancellation: Cancellation
-    ) -> Iterable[Change]:
+    ) -> Iterable[Change | None]:
         """Yield what is there as ADDED, then every change until cancelled.
+
+        None may be yielded where the list of what is there ends: the watch is live from there on.
 
         Called: on a thread of the host; steps and close may each be on another thread.
         Args: as for ``nsp_lookup_service``.
-        Returns: an iterable of Change.
+        Returns: an iterable of Change, and None as that mark.
         Raises: as ``nsp_lookup_service``. Winsock: NSPIoctl with SIO_NSP_NOTIFY_CHANGE.
         """
         raise NotImplementedError

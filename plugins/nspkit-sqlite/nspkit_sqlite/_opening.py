@@ -137,7 +137,7 @@ def _use_log(connection: Connection, path: Path, *, until: float) -> None:
         try:
             [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         except sqlite3.OperationalError as error:
-            # SQLite does not wait by itself here, where two processes make one file.
+            # SQLite does not always wait by itself here, where two processes make one file.
             if not is_busy(error) or monotonic() >= until:
                 raise
             sleep(0.005)
