@@ -209,6 +209,9 @@ def installed(
     It takes the source of each module by the short name of its provider, which is the class ``P``.
     """
     monkeypatch.syspath_prepend(tmp_path)
+    # coverage looks at a changed path when it meets the next new file, and takes out of
+    # sys.modules what other threads import meanwhile. It shall meet one before there are any.
+    exec(compile("", str(tmp_path / "nothing.py"), "exec"))
 
     def install(sources: dict[str, str]) -> Catalog:
         for name, source in sources.items():
