@@ -142,8 +142,9 @@ class Part:
             over = item is DONE
             return item
         finally:
-            # Without a call: an interrupt on the way back from one would leave it held for ever.
-            if None in holder and holder[None] is token:
+            # One look, since another thread may come or go; and no call: an interrupt on the way
+            # back from one would leave it held for ever.
+            if holder == {None: token}:
                 del holder[None]
             # The other order would leave a gap: who ends the part marks it first, then looks.
             if over or self.ended is not None:
@@ -256,7 +257,7 @@ class Part:
         except BaseException as error:
             self.errors.append(self.translated(error))
         finally:
-            if None in holder and holder[None] is token:
+            if holder == {None: token}:  # as in _step
                 del holder[None]
                 assert self.generation is not None
                 self.generation.users.pop(self, None)

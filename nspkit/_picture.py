@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nspkit._known import Known
 from nspkit._lock import OwnedLock
-from nspkit._results import again
+from nspkit._results import again, together
 from nspkit._standing import WatchState
 from nspkit._watcher import Watcher
 from nspkit.errors import (
@@ -118,12 +118,10 @@ class Picture:
                 )
             return self._next(None if seconds is None else monotonic() + seconds)
         finally:
-            try:
-                # No call in here: at one a signal could strike, and the place be taken for ever.
-                if reader[None] is token:
-                    del reader[None]
-            except KeyError:
-                pass
+            # One look, since another thread may come or go; and no call: at one a signal could
+            # strike, and the place be taken for ever.
+            if reader == {None: token}:
+                del reader[None]
 
     def _next(self, until: float | None) -> Change | None:
         while True:
@@ -177,8 +175,7 @@ class Picture:
         alike = (CancelledError, ServiceNotFoundError)
         if self._single or any(all(type(one) is kind for one in errors) for kind in alike):
             return errors[-1]
-        told = "; ".join(str(error) for error in errors)
-        return LookupFailedError(f"no provider can be watched: {told}", errors=errors)
+        return LookupFailedError(f"no provider can be watched: {together(errors)}", errors=errors)
 
     # -- on anybody ----------------------------------------------------------------------------
 

@@ -357,6 +357,31 @@ def test_only_one_thread_is_inside_at_a_time(
     assert feed.closed == 1
 
 
+class Leaving(dict[None, object]):
+    """Who is inside of a part: another thread, which has left when this one looks again."""
+
+    def setdefault(self, key: None, default: Any = None) -> Any:
+        """Say that somebody else is there."""
+        return object()
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
+def test_who_was_in_the_way_may_be_gone_at_the_next_look(make: Callable[..., Host]) -> None:
+    """The one who came second is told (10036), or leaves the closing to the other, and no more."""
+    feed = Feed(Service("a"))
+    part = part_of(make(lambda query, cancellation: feed))
+    part.begin()
+    part._holder = Leaving()
+    with pytest.raises(InProgressError):
+        part.step()
+    assert part.end() == []
+    part._holder = {}
+    part._close_iterator()
+    assert feed.closed == 1
+
+
 def test_many_who_end_a_part_close_it_once(
     make: Callable[..., Host], pool: ThreadPoolExecutor
 ) -> None:
