@@ -143,9 +143,8 @@ class Accounts:
 
     def interrupted(self) -> bool:
         """Whether this thread was changing something of the host when the call came."""
-        locks: list[Any] = [self.workers._lock, self.closing._lock]
-        if self._view is not None:
-            locks.append(self._view._lock)
+        assert self._view is not None  # who asks is an account, and those come from there
+        locks: tuple[Any, ...] = (self.workers._lock, self.closing._lock, self._view._lock)
         return self.closing.owner == get_ident() or any(lock._is_owned() for lock in locks)
 
     def chain(self) -> tuple[Lifetime, ...]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nspkit import _process
 from nspkit._generation import STARTED, STARTING
 from nspkit.errors import InProgressError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Later(deque[Any]):
@@ -46,6 +49,7 @@ class Unclosed:
     _accounts: Any
     _closing: Any
     _later: Later
+    close: Callable[[], None]
 
     def _close_late(self) -> bool:
         """Close it; False where that has to wait, because this call comes from inside it."""
@@ -78,10 +82,6 @@ class Unclosed:
 
             message = f"{self!r} was dropped open; close it, or use it in a with block"
             warnings.warn(message, ResourceWarning, stacklevel=1, source=self)
-
-    def close(self) -> None:
-        """Close it."""
-        raise NotImplementedError
 
 
 def report(error: Exception) -> None:

@@ -109,5 +109,5 @@ def after_fork_in_child() -> None:
 
 
 atexit.register(at_exit)
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows cannot fork
     os.register_at_fork(after_in_child=after_fork_in_child)

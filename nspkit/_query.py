@@ -143,9 +143,7 @@ def with_type(arguments: dict[str, Any], service_type: str | None) -> dict[str, 
     return arguments
 
 
-def _asked_provider(value: object) -> uuid.UUID | str | None:
-    if value is None:
-        return None
+def _asked_provider(value: object) -> uuid.UUID | str:
     if isinstance(value, str):
         return guid_in(value) or short_name("Query.provider", value)
     return guid("Query.provider", value)

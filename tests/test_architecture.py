@@ -228,6 +228,20 @@ def hooks_called_elsewhere(package: Path) -> list[str]:
     ]
 
 
+def unmeasured_elsewhere(package: Path) -> list[str]:
+    """Where NotImplementedError is raised outside the specifications, whose bodies never run.
+
+    The measurement of coverage leaves such lines out.
+    """
+    return [
+        f"{path.name}:{node.lineno} raises NotImplementedError; only a specification's body may"
+        for path in sources(package)
+        if path.name != "hookspecs.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node)
+    ]
+
+
 def files_too_long(*folders: Path) -> list[str]:
     """Files with more lines than one concept needs."""
     counted = (
@@ -388,6 +402,11 @@ def test_hooks_are_called_in_one_file(package: Path) -> None:
     assert hooks_called_elsewhere(package) == []
 
 
+def test_no_coverage_is_missed_but_that_of_specifications(package: Path) -> None:
+    """A body that pluggy never calls is no line without a test; any other one is."""
+    assert unmeasured_elsewhere(package) == []
+
+
 def test_files_are_short(package: Path, checkout: Path) -> None:
     """A file is one concept; so are a plugin's."""
     plugins = [plugin.folder for plugin in read_plugins(checkout / "plugins")]
@@ -529,6 +548,14 @@ def test_a_hook_called_outside_of_the_provider_is_rejected(tmp_path: Path, line:
     package = tree(tmp_path, _host=f"print(part.hook)\n{line}", _provider=line)
     [wrong] = hooks_called_elsewhere(package)
     assert wrong.startswith("_host.py:2 ")
+
+
+def test_a_line_that_escapes_the_measurement_is_rejected(tmp_path: Path) -> None:
+    """Whatever its form."""
+    body = "def f():\n    raise NotImplementedError"
+    package = tree(tmp_path, hookspecs=body, _host=f"{body}\n", _part=f"{body}('x')\n", errors="")
+    wrong = unmeasured_elsewhere(package)
+    assert [one.split()[0] for one in wrong] == ["_host.py:2", "_part.py:2"]
 
 
 def test_a_long_file_is_rejected(tmp_path: Path) -> None:

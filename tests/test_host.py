@@ -155,6 +155,23 @@ def test_without_a_catalog_it_is_discovered_at_the_first_use(installed: list[str
         assert installed[0] in sys.modules
 
 
+def test_who_discovers_second_takes_the_snapshot_of_the_first(
+    installed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may be quicker while this one searches; there is one account of each."""
+    host, discover, sessions = Host(), Catalog.discover, []
+
+    def overtaken() -> Catalog:
+        monkeypatch.setattr(Catalog, "discover", discover)
+        sessions.append(host.startup("sample"))
+        return discover()
+
+    monkeypatch.setattr(Catalog, "discover", overtaken)
+    with host:
+        sessions.append(host.startup("sample"))
+        assert host.references("sample") == 2
+
+
 def test_threads_that_use_a_host_first_share_one_snapshot(installed: list[str]) -> None:
     """And so one account of each provider."""
     host, barrier = Host(), threading.Barrier(4)

@@ -117,3 +117,18 @@ def test_wherever_an_interrupt_strikes_nobody_is_locked_out(lock: OwnedLock) -> 
         point += 1
     assert point > 4
     assert on_another_thread(lambda: take(lock)) == ["taken"]
+
+
+def test_an_interrupt_of_the_wait_for_it_gives_nothing_back() -> None:
+    """Another thread holds it; giving it back from here would be an error of its own."""
+
+    class Struck(OwnedLock):
+        __slots__ = ()
+
+        def acquire(self, *_arguments: object) -> bool:
+            raise KeyboardInterrupt
+
+    lock = Struck("the shelf")
+    with pytest.raises(KeyboardInterrupt):
+        take(lock)
+    assert not lock._is_owned()

@@ -110,6 +110,23 @@ def test_threads_make_hosts_and_look_without_an_error() -> None:
     assert errors == []
 
 
+class Quick:
+    """A host that became garbage, and that another thread closes just before this one does."""
+
+    def _close_late(self) -> bool:
+        _process.orphans.remove(self)
+        _process._leaving.remove(self)
+        return True
+
+
+def test_two_threads_may_close_the_same_garbage() -> None:
+    """The second finds that nothing is left to do."""
+    _process.orphans.append(Quick())
+    _process.close_orphans()
+    assert _process.orphans == []
+    assert _process._leaving == []
+
+
 def test_a_host_is_known_as_long_as_it_lives() -> None:
     """Open or closed."""
     host = Host(catalog=Catalog())

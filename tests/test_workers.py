@@ -300,6 +300,31 @@ def test_a_job_that_is_done_can_be_abandoned_without_harm(room: Room) -> None:
     assert room.quick("a").done.wait(LONG)
 
 
+# Closed -----------------------------------------------------------------------------------------
+
+
+def test_a_closed_pool_takes_no_work(room: Room) -> None:
+    """WSANOTINITIALISED (10093), and it says what was refused and why."""
+    room.workers.close("is refused: the host was closed")
+    task = room.quick("p")
+    assert task.refused is not None
+    assert task.refused.code == 10093
+    assert task.refused.message == "a call is refused: the host was closed"
+    assert room.workers._places == {}
+
+
+def test_closing_refuses_what_waits_for_a_thread_and_what_waits_for_a_place(room: Room) -> None:
+    """What runs goes on."""
+    door = room.door()
+    running = [task for owner in "ab" for task in room.staying(owner, door, THREADS // 2)]
+    waiting = [room.quick(owner) for owner in "abcc"]
+    room.workers.close("is refused: the host was closed")
+    assert [int(task.refused.code) for task in waiting if task.refused] == [10093] * 4
+    assert list(room.workers._places) == ["a", "b"]
+    door.set()
+    assert all(task.done.wait(LONG) for task in running)
+
+
 # Without threads --------------------------------------------------------------------------------
 
 
