@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nspkit._constants import Namespace
 from nspkit._entry import EntryState
+from nspkit._events import EventKind
 from nspkit._generation import QUARANTINED, Generation, Reference
 from nspkit._lifetime import Lifetime
 from nspkit._provider import Provider
@@ -83,6 +84,7 @@ class Account(Stopping):
     def start(self, generation: Generation) -> None:
         """Load, make and start the provider; what `Lifetime.acquire` calls."""
         provider: Provider | None = None
+        asked, began = False, monotonic()
         try:
             provider_class = self.entry.load()
             info = self.entry.info
@@ -97,10 +99,14 @@ class Account(Stopping):
                 middleware=self._house.middleware,
             )
             self._starting = provider
+            asked = True  # and from here on it tells by itself
             provider.start(generation, self._house.settings_of(self.entry))
         except BaseException as error:
             if provider is not None and provider.is_loaded and generation.payload is None:
                 provider.roll_back(generation, error)  # interrupted on the way to its own
+            if not asked:
+                seconds, name = monotonic() - began, self.entry.name
+                self._events.emit(EventKind.START_FAILED, self.guid, name, seconds, error)
             if isinstance(error, NspError):
                 # Text only: an exception would keep the frames, and so the instance, alive.
                 self.failure = (int(error.code), error.message)

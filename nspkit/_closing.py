@@ -145,6 +145,8 @@ class Closing:
         Raises:
             NspError: as `close`.
         """
+        if self._over is not None and self._over.rung:
+            return  # what did not come back then has been told, and had its time
         errors: list[BaseException] = []
         until = monotonic() + self._budget
         # Another thread may be closing it at this moment, and would end with the process.

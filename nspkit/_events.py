@@ -29,7 +29,7 @@ class Event:
 
     Attributes:
         kind: One of the strings of `EventKind`.
-        guid: The provider's GUID.
+        guid: The provider's GUID; None where it is not known, since the import failed.
         name: The provider's short name; for `EventKind.STEP` and failures of a step, the name of
             the step or resource after it, as in ``"hosts: nsp_cleanup"``; for registrations the
             name of the service.
@@ -42,7 +42,7 @@ class Event:
     def __init__(
         self,
         kind: str,
-        guid: UUID,
+        guid: UUID | None,
         name: str,
         seconds: float = 0.0,
         error: BaseException | None = None,
@@ -87,7 +87,7 @@ class Events:
     def emit(
         self,
         kind: str,
-        guid: UUID,
+        guid: UUID | None,
         name: str,
         seconds: float = 0.0,
         error: BaseException | None = None,

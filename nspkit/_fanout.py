@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from _queue import Empty, SimpleQueue
-from _thread import get_ident
 from typing import TYPE_CHECKING, Any
 
 from nspkit._part import DONE
-from nspkit._results import again
+from nspkit._results import again, together
 from nspkit._stream import LACKING, Stream
 from nspkit.errors import (
     CancelledError,
@@ -53,7 +52,7 @@ class Fanout:
         self._asked: list[Stream | NspError] = []
         # Here, not in the stream: an error refers to the frames of the worker and so to the stream.
         self._failed: dict[Stream, NspError] = {}
-        self._reader: dict[None, int] = {}
+        self._reader: dict[None, object] = {}
         self._closed = False
         self.over = False
 
@@ -91,16 +90,19 @@ class Fanout:
         """
         if self._workers.gone is not None:
             raise NotInitialisedError(f"this lookup {self._workers.gone}")
-        ident, reader = get_ident(), self._reader
-        if reader.get(None) == ident or reader.setdefault(None, ident) != ident:
-            raise InProgressError(
-                "this lookup is being asked for its next result already, by another thread or "
-                "further up the stack of this one; make a lookup for each"
-            )
+        token, reader = object(), self._reader
         try:
+            if reader.setdefault(None, token) is not token:
+                raise InProgressError(
+                    "this lookup is being asked for its next result already, by another thread or "
+                    "further up the stack of this one; make a lookup for each"
+                )
             return self._next()
         finally:
-            reader.pop(None)
+            # One look, since another thread may come or go; and no call: at one a signal could
+            # strike, and the place be taken for ever.
+            if reader == {None: token}:
+                del reader[None]
 
     def _next(self) -> Any:
         while self._closed or not self.over:
@@ -184,7 +186,7 @@ class Fanout:
 
 
 def _together(failed: list[NspError]) -> LookupFailedError:
-    named = "; ".join(str(error) for error in failed)
-    error = LookupFailedError(f"no provider could answer: {named}", code=failed[-1].code)
+    told = together(failed)
+    error = LookupFailedError(f"no provider could answer: {told}", code=failed[-1].code)
     error.errors = tuple(failed)
     return error

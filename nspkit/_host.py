@@ -12,7 +12,7 @@ from nspkit._events import Events
 from nspkit._fanout import Fanout
 from nspkit._late import Later, Unclosed
 from nspkit._lookup import Direct, Lookup
-from nspkit._model import ProviderInfo, Query
+from nspkit._model import ProviderInfo
 from nspkit._services import Services
 from nspkit._session import Session
 from nspkit._setup import (
@@ -22,7 +22,7 @@ from nspkit._setup import (
     checked_settings,
     seconds_in,
 )
-from nspkit._watching import Watching
+from nspkit._watching import Watching, query_of
 from nspkit.errors import InvalidArgumentError, ServiceNotFoundError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from nspkit._catalog import Catalog
     from nspkit._entry import CatalogEntry
     from nspkit._generation import Generation
-    from nspkit._model import Version
+    from nspkit._model import Query, Version
 
     ProviderKey = UUID | str | ProviderInfo
 
@@ -262,21 +262,18 @@ class Host(Services, Watching, Unclosed):
             NotInitialisedError: the host is closed (WSANOTINITIALISED 10093).
             NspError: directed at one provider: what it raised.
         """
-        if isinstance(name, Query):
-            query = name
-        else:
-            query = Query(
-                name,
-                service_class=service_class,
-                namespace=namespace,
-                provider=provider.guid if isinstance(provider, ProviderInfo) else provider,
-                context=context,
-                version=version,
-                protocols=protocols,
-                query_string=query_string,
-                flags=flags,
-                blob=blob,
-            )
+        query = query_of(
+            name,
+            service_class=service_class,
+            namespace=namespace,
+            provider=provider.guid if isinstance(provider, ProviderInfo) else provider,
+            context=context,
+            version=version,
+            protocols=protocols,
+            query_string=query_string,
+            flags=flags,
+            blob=blob,
+        )
         if order not in ("catalog", "arrival"):
             raise InvalidArgumentError(f"order is {order!r}; give 'catalog' or 'arrival'")
         if query.provider is not None:
@@ -305,12 +302,18 @@ class Host(Services, Watching, Unclosed):
     ) -> Lookup:
         seconds = seconds_in("timeout", timeout, optional=True)
         account.lifetime.refuse_reentry("a lookup")
+        if self._later:
+            self._later.settle()  # a session comes here by itself
         if seconds is None:
-            return Lookup(Direct(account, query, LOOKUP, generation), self._later, self)
+            direct = Direct(account, query, LOOKUP)
+            lookup = Lookup(direct, self._later, self)  # first, as above
+            direct.begin(generation)
+            return lookup
         self._closing.refuse()
         fanout = Fanout(self._accounts.workers, single=True, arrival=False)
+        lookup = Lookup(fanout, self._later, self)
         fanout.ask(account, query, LOOKUP, seconds=seconds, generation=generation)
-        return Lookup(fanout, self._later, self)
+        return lookup
 
     # -- the catalog ---------------------------------------------------------------------------
 
@@ -332,5 +335,6 @@ class Host(Services, Watching, Unclosed):
     # -- what finalisers, exit and fork leave ---------------------------------------------------
 
     def _account(self, provider: ProviderKey) -> Account:
-        self._later.settle()
+        if self._later or _process.orphans:
+            self._later.settle()
         return self._accounts.of(provider)

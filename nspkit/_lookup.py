@@ -24,18 +24,22 @@ class Direct:
 
     __slots__ = ("_error", "_part", "over")
 
-    def __init__(
-        self, account: Account, query: Query, hook: str, generation: Generation | None = None
-    ) -> None:
+    def __init__(self, account: Account, query: Query, hook: str) -> None:
+        """Make one that has not begun."""
+        self._part = Part(account, query, Cancellation(), hook)
+        self._error: NspError | None = None
+        self.over = False
+
+    def begin(self, generation: Generation | None) -> None:
         """Begin it: the provider is started if need be and its hook called.
 
         Raises:
             NspError: what the start or the hook raised.
         """
-        self._part = Part(account, query, Cancellation(), hook)
-        self._error: NspError | None = None
-        self.over = False
-        self._part.begin(generation)
+        try:
+            self._part.begin(generation)
+        finally:
+            self.over = self._part.over
 
     def next(self) -> Any:
         """Return the next result, or `DONE`; raises what the provider raised."""

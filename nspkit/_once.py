@@ -5,8 +5,10 @@ No lock is held while it is made, because making it runs foreign code: the impor
 
 from __future__ import annotations
 
-import threading
+from _thread import get_ident
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from nspkit._bell import Bell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +60,7 @@ class Once(Generic[T]):
             finally:
                 if attempts[:1] == [mine]:
                     self._attempts = []
-                    mine.over.set()
+                    mine.over.ring()
         return self.known
 
 
@@ -68,9 +70,9 @@ class _Attempt:
     __slots__ = ("over", "owner")
 
     def __init__(self) -> None:
-        self.owner = threading.get_ident()
-        self.over = threading.Event()
+        self.owner = get_ident()
+        self.over = Bell()
 
     def is_worth_waiting_for(self) -> bool:
         """Wait until the attempt is over; False where that is, or may be, in vain."""
-        return self.owner != threading.get_ident() and self.over.wait(PATIENCE)
+        return self.owner != get_ident() and self.over.wait(PATIENCE)

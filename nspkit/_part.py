@@ -142,10 +142,12 @@ class Part:
             over = item is DONE
             return item
         finally:
-            # One look, since another thread may come or go; and no call: an interrupt on the way
-            # back from one would leave it held for ever.
-            if holder == {None: token}:
-                del holder[None]
+            # No call: an interrupt on the way back from one would leave it held for ever.
+            try:
+                if holder[None] is token:
+                    del holder[None]
+            except KeyError:
+                pass  # another thread was inside, and has left
             # The other order would leave a gap: who ends the part marks it first, then looks.
             if over or self.ended is not None:
                 self._close_iterator()
@@ -257,11 +259,14 @@ class Part:
         except BaseException as error:
             self.errors.append(self.translated(error))
         finally:
-            if holder == {None: token}:  # as in _step
-                del holder[None]
-                assert self.generation is not None
-                self.generation.users.pop(self, None)
-                self.cancellation.release()
+            try:
+                if holder[None] is token:  # as in _step
+                    del holder[None]
+                    assert self.generation is not None
+                    self.generation.users.pop(self, None)
+                    self.cancellation.release()
+            except KeyError:
+                pass
             self._collect()
 
     def _collect(self) -> None:

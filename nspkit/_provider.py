@@ -94,10 +94,10 @@ class Provider:
             for wrapper in reversed(middleware):  # the first named becomes the outermost
                 self._manager.register(wrapper)
             self._manager.check_pending()
-        except (pluggy.PluginValidationError, ValueError) as error:
+        except (Exception, SystemExit) as error:  # pluggy's, or what comparing the plugins raises
             self._leave_pluggy()
             raise InvalidProcedureTableError(
-                f"provider {name!r} or its middleware has a hook that does not fit: {error}",
+                f"provider {name!r} or its middleware has a hook that does not fit: {told(error)}",
                 guid=info.guid,
             ) from error
         self.hooks = frozenset(hook for hook in HOOKS if self._implementation(hook) is not None)
@@ -136,7 +136,10 @@ class Provider:
 
     def undo(self, generation: Generation) -> BaseException:
         """Stop again what was started for a host that is closed by now; returns the refusal."""
-        return self.roll_back(generation, generation.refusal(), self.clean_up)
+        began = monotonic()
+        refusal = self.roll_back(generation, generation.refusal(), self.clean_up)
+        self._tell(EventKind.STOPPED, "", monotonic() - began)
+        return refusal
 
     def roll_back(
         self,

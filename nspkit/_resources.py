@@ -11,6 +11,7 @@ import threading
 from contextvars import copy_context
 from functools import partial
 from time import monotonic
+from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nspkit.errors import InProgressError, InvalidArgumentError, NotInitialisedError
@@ -72,7 +73,8 @@ class Resources:
             )
         value: T = enter(manager)
         # Entered first, recorded then: an exit must never run for what was not entered.
-        self._add(name or kind.__qualname__, lambda *details: leave(manager, *details))
+        # No function of our own around it, here and below: see `Release._step`.
+        self._add(name or kind.__qualname__, MethodType(leave, manager))
         return value
 
     def push(self, exit: T, *, name: str | None = None) -> T:
@@ -84,7 +86,7 @@ class Resources:
         """
         leave = getattr(type(exit), "__exit__", None)
         if leave is not None:
-            self._add(name or type(exit).__qualname__, lambda *details: leave(exit, *details))
+            self._add(name or type(exit).__qualname__, MethodType(leave, exit))
         elif callable(exit):
             self._add(name or _name_of(exit), exit)
         else:
@@ -105,10 +107,7 @@ class Resources:
         if not callable(function):
             raise InvalidArgumentError(f"{self._where}: {function!r} cannot be called")
 
-        def leave(*_details: object) -> None:
-            function(*args, **kwargs)
-
-        self._add(name or _name_of(function), leave)
+        self._add(name or _name_of(function), _Call(function, *args, **kwargs))
         return function
 
     def thread(
@@ -194,7 +193,7 @@ class Resources:
                 self._exits.append((name, leave))
                 return
         try:
-            leave(None, None, None)
+            leave() if isinstance(leave, _Call) else leave(None, None, None)
         except Exception as error:
             error.add_note(f"while releasing {name!r}, which came after the release began")
             raise self._refusal(name) from error
@@ -256,14 +255,18 @@ class Release:
     def _step(self, report: StepReport | None, deadline: float | None) -> None:
         name, leave = self._exits[-1]
         if isinstance(leave, _ThreadExit):
-            leave.deadline = deadline
+            leave.stop(deadline)  # while it is on the stack: twice is the same as once
         body, began, error = self.body, monotonic(), None
         kind, traceback = (None, None) if body is None else (type(body), body.__traceback__)
+        is_call = isinstance(leave, _Call)
         try:
             # Taken off right before the call: whatever comes out of it, or arrives on the way
-            # back, the same release never runs twice and the next one is tried.
+            # back, the same release never runs twice and the next one is tried. And right into
+            # the author's code: an interrupt on entering ours would lose what is off the stack.
             del self._exits[-1]
-            if leave(kind, body, traceback) and body is not None:
+            if is_call:
+                leave()  # type: ignore[call-arg]
+            elif leave(kind, body, traceback) and body is not None:
                 self.body = None
         except BaseException as caught:
             self.errors.append(caught)
@@ -277,22 +280,31 @@ class Release:
             del error, body, leave, traceback
 
 
+class _Call(partial[object]):
+    """A function that is called with arguments of its own instead of the details of an exit."""
+
+
 class _ThreadExit:
     """Stops a thread and joins it."""
 
-    __slots__ = ("_stop", "_thread", "deadline")
+    __slots__ = ("_deadline", "_stop", "_thread")
 
     def __init__(self, thread: threading.Thread, stop: threading.Event) -> None:
         self._thread = thread
         self._stop = stop
-        self.deadline: float | None = None
+        self._deadline: float | None = None
+
+    def stop(self, deadline: float | None) -> None:
+        """Tell it to come back, and when that is awaited no longer."""
+        self._deadline = deadline
+        self._stop.set()
 
     def __call__(self, *_details: object) -> None:
         self._stop.set()
-        if self.deadline is None:
+        if self._deadline is None:
             self._thread.join()
             return
-        self._thread.join(max(0.0, self.deadline - monotonic()))
+        self._thread.join(max(0.0, self._deadline - monotonic()))
         if self._thread.is_alive():
             raise TimeoutError(f"thread {self._thread.name!r} did not end in time")
 

@@ -59,6 +59,12 @@ def again(error: NspError) -> NspError:
     return copy(error)
 
 
+def together(errors: Sequence[NspError]) -> str:
+    """Return what several errors say, in one text; a code that all have is left to the whole."""
+    is_shared = len({int(error.code) for error in errors}) == 1
+    return "; ".join(error.message if is_shared else str(error) for error in errors)
+
+
 class Checks:
     """The checks of one provider's results; a check is looked up by the hook's name."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nspkit._constants import LookupFlags, Namespace, ServiceOperation
+from nspkit._constants import LookupFlags, ServiceOperation
 from nspkit._generation import Reference
 from nspkit._model import ProviderInfo, Query, Service, ServiceClass, Version, as_guid
 from nspkit._setup import seconds_in
@@ -104,23 +104,28 @@ class Session(Reference):
         timeout: float | None = None,
     ) -> Lookup:
         """Look a name up at this provider; see `Host.lookup` (NSPLookupServiceBegin)."""
-        query = (
-            name
-            if isinstance(name, Query)
-            else Query(
-                name,
-                service_class=service_class,
-                namespace=Namespace.ALL,
-                context=context,
-                version=version,
-                protocols=protocols,
-                query_string=query_string,
-                flags=flags,
-                blob=blob,
-            )
+        query = query_of(
+            name,
+            service_class=service_class,
+            context=context,
+            version=version,
+            protocols=protocols,
+            query_string=query_string,
+            flags=flags,
+            blob=blob,
         )
+        self._check_asked(query)
         found: Lookup = self._host._lookup_at(self._account, query, timeout, self._running())
         return found
+
+    def _check_asked(self, query: Query) -> None:
+        """Refuse a query for another provider; it would be answered by the wrong one."""
+        asked = query.provider
+        if asked is not None and asked not in (self._account.entry.name, self.info.guid):
+            raise InvalidArgumentError(
+                f"the query is for provider {str(asked)!r}, and this session is one of "
+                f"{self._account.entry.name!r}; ask the host, or leave the provider out"
+            )
 
     def watch(
         self,
@@ -146,6 +151,7 @@ class Session(Reference):
             flags=flags,
             blob=blob,
         )
+        self._check_asked(asked)
         seen: Watch = self._host._watch_at(self._account, asked, interval, self._running())
         return seen
 

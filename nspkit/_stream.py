@@ -127,6 +127,9 @@ class Stream(Job):
                 self.cancellation.resume()
             self._free -= 1
             put((self, item))
+        if self._seconds is not None and not self.stopped and self.cancellation.cancelled:
+            # What looks at its cancellation comes back early, with a part of what there is.
+            raise self._late("did not come to its end")
         return None
 
     def _cancelled(self) -> None:
@@ -178,9 +181,15 @@ class Stream(Job):
         self.give_up(workers, error.message)
 
     def _timeout_error(self, workers: Workers) -> OperationTimeoutError:
-        what = f"did not answer within {self._seconds:g} s"
-        if not self.started:
-            what += f" because it never got its turn; what occupies it: {workers.occupants(self)}"
+        if self.started:
+            return self._late("did not answer")
+        occupants = workers.occupants(self)
+        return self._late(
+            "did not answer", f" because it never got its turn; what occupies it: {occupants}"
+        )
+
+    def _late(self, what: str, why: str = "") -> OperationTimeoutError:
         return OperationTimeoutError(
-            f"provider {self.owner.entry.name!r} {what}", guid=self.owner.guid
+            f"provider {self.owner.entry.name!r} {what} within {self._seconds:g} s{why}",
+            guid=self.owner.guid,
         )

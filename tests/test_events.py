@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from nspkit import Catalog, Event, EventKind, Events, Host, Namespace, ProviderInfo, hookimpl
-from nspkit.errors import CleanupTimeoutError, NotReadyError, NspError
+from nspkit.errors import CleanupTimeoutError, NotReadyError, NspError, ProviderLoadError
 
 GUID = uuid.UUID("2f1d6a70-52c8-4d0b-8a4e-0000000000ee")
 LONG = 30.0
@@ -100,6 +100,63 @@ def test_a_failed_start_is_told_after_its_rollback(told: Any) -> None:
     ]
     assert events[0].error is Alpha.failing["second"]
     assert events[-1].error is caught.value
+
+
+def test_a_class_that_cannot_be_made_is_a_failed_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, with the GUID, as for any other start."""
+    monkeypatch.setattr(Alpha, "__init__", lambda _: 1 / 0)
+    catalog, events = Catalog(), list[Event]()
+    catalog.install(Alpha)
+    with Host(catalog=catalog) as host:
+        host.events.subscribe(events.append)
+        with pytest.raises(NspError) as caught:
+            host.startup("alpha")
+    assert names(events) == [(EventKind.START_FAILED, "alpha")]
+    assert (events[0].guid, events[0].error) == (Alpha.info.guid, caught.value)
+
+
+def test_a_provider_that_cannot_be_imported_has_no_guid_to_tell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The event has its name and the error."""
+    catalog, events = Catalog(), list[Event]()
+    catalog.install(Alpha)
+    entry = catalog["alpha"]
+    with Host(catalog=catalog) as host:
+        host.events.subscribe(events.append)
+        monkeypatch.setattr(type(entry), "load", fail_to_load)
+        monkeypatch.setattr(type(entry), "known", None)
+        with pytest.raises(ProviderLoadError):
+            host.startup("alpha")
+    assert names(events) == [(EventKind.START_FAILED, "alpha")]
+    assert events[0].guid is None
+
+
+def fail_to_load(_entry: object) -> None:
+    """Fail as an import does."""
+    raise ProviderLoadError("no such module")
+
+
+def test_a_start_that_is_undone_for_a_closed_host_is_told_as_stopped() -> None:
+    """It was told as started, so its end is told too."""
+    catalog, kinds = Catalog(), list[str]()
+    catalog.install(Alpha)
+    host = Host(catalog=catalog)
+    closing = threading.Thread(target=host.close, daemon=True)
+
+    def close_it(event: Event) -> None:
+        kinds.append(event.kind)
+        if event.kind == EventKind.STARTED:
+            closing.start()
+            while host._closing.because is None:
+                threading.Event().wait(0.001)
+
+    host.events.subscribe(close_it)
+    with pytest.raises(NspError):
+        host.startup("alpha")
+    closing.join(LONG)
+    assert (kinds[0], kinds[-1]) == (EventKind.STARTED, EventKind.STOPPED)
+    assert kinds.count(EventKind.STOPPED) == 1
 
 
 def test_failed_steps_are_told_with_their_errors(told: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -157,3 +159,43 @@ class Late(list[object]):
         """Take one more."""
         self._once.known = 5
         super().append(attempt)
+
+
+class Strike:
+    """Raises KeyboardInterrupt where the function of that number is entered, or left in C."""
+
+    def __init__(self, point: int, go: threading.Event) -> None:
+        self.left = point
+        self.go = go
+
+    def __call__(self, frame: types.FrameType, event: str, function: object) -> None:
+        """Be the profiler."""
+        if event == "c_call" and getattr(function, "__name__", "") == "acquire":
+            self.go.set()  # it is about to wait; if nothing strikes, it shall not wait for long
+        if event in ("call", "c_return") and frame.f_code is not Strike.__call__.__code__:
+            self.left -= 1
+            if self.left == -1:
+                raise KeyboardInterrupt
+
+
+def test_an_interrupt_of_who_waits_does_not_hold_up_who_makes() -> None:
+    """Wherever it strikes: no lock of the other is left taken."""
+    point, struck = 0, True
+    while struck:
+        struck, gate = False, Gate("value")
+        once = Once(gate)
+        maker = threading.Thread(target=once.get, daemon=True)
+        maker.start()
+        assert gate.inside.wait(LONG)
+        try:
+            sys.setprofile(Strike(point, gate.go))
+            assert once.get() == "value"
+        except KeyboardInterrupt:
+            struck = True
+        finally:
+            sys.setprofile(None)
+        gate.go.set()
+        maker.join(LONG)
+        assert not maker.is_alive(), f"at point {point}"
+        point += 1
+    assert point > 8

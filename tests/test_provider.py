@@ -155,6 +155,31 @@ def test_a_hook_that_pluggy_refuses_is_10104_and_the_instance_is_let_go() -> Non
         gc.enable()
 
 
+def test_a_property_is_not_read_before_the_start() -> None:
+    """It may need what the start acquires."""
+
+    class Sample(class_with()):  # type: ignore[misc]
+        @property
+        def connection(self) -> None:
+            """Fail."""
+            raise SystemExit(3)
+
+    assert made(Sample).hooks == {"nsp_startup", "nsp_cleanup"}
+
+
+def test_an_instance_that_cannot_be_compared_is_10104() -> None:
+    """Pluggy compares what is registered, and what that raises reaches nobody as it is."""
+
+    class Sample(class_with()):  # type: ignore[misc]
+        def __eq__(self, other: object) -> bool:
+            raise SystemExit(3)
+
+        __hash__ = object.__hash__
+
+    with pytest.raises(InvalidProcedureTableError, match="SystemExit: 3"):
+        made(Sample, middleware=[object()])
+
+
 def test_it_knows_the_hooks_of_the_class() -> None:
     """Those of its middleware apart."""
 

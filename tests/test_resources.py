@@ -8,6 +8,7 @@ import gc
 import signal
 import sys
 import threading
+import types
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -57,6 +58,21 @@ def on_a_thread(function: Callable[[], Any]) -> Any:
     return found[0]
 
 
+class Strike:
+    """Raises KeyboardInterrupt where the function of that number is entered, or left in C."""
+
+    def __init__(self, point: int) -> None:
+        self.left = point
+
+    def __call__(self, frame: types.FrameType, event: str, _argument: object) -> None:
+        """Be the profiler."""
+        ours = frame.f_globals.get("__name__") == "nspkit._resources"
+        if ours and event in ("call", "c_return"):
+            self.left -= 1
+            if self.left == -1:
+                raise KeyboardInterrupt
+
+
 # -- order and completeness --------------------------------------------------------------------
 
 
@@ -67,6 +83,27 @@ def test_release_is_last_in_first_out() -> None:
         for number in range(4):
             resources.callback(log.append, number)
     assert log == [3, 2, 1, 0]
+
+
+def test_an_interrupt_anywhere_loses_no_release() -> None:
+    """Not on the way into it either, when it is off the stack already."""
+    point, struck = 0, True
+    while struck:
+        struck, log = False, []
+        resources = Resources()
+        for number in range(3):
+            resources.callback(log.append, number)
+        try:
+            sys.setprofile(Strike(point))
+            resources.close()
+        except KeyboardInterrupt:
+            struck = True
+        finally:
+            sys.setprofile(None)
+        resources.close()  # struck before it began
+        assert log == [2, 1, 0], f"at point {point}"
+        point += 1
+    assert point > 20
 
 
 def test_a_callback_gets_its_arguments() -> None:

@@ -522,6 +522,27 @@ except nspkit.errors.CleanupTimeoutError:
     assert err == ""
 
 
+def test_a_start_that_a_close_has_waited_for_is_not_waited_for_again(program: Any) -> None:
+    """Its budget was spent, and its name told, when the host was closed."""
+    out, err = program(
+        """
+import time
+entered = threading.Event()
+behaviour["beta", "startup"] = lambda resources: (entered.set(), threading.Event().wait())
+host = Host(catalog=catalog, cleanup_timeout=LONG)
+host.startup("alpha")
+daemon(host.startup, "beta")
+assert entered.wait(LONG)
+try:
+    host.close(timeout=0.05)
+except nspkit.errors.CleanupTimeoutError:
+    say("told")
+"""
+    )
+    assert out == [*STOPPED_IN_ORDER[2:], "told"]
+    assert err == ""
+
+
 # -- nothing to do, and afterwards ---------------------------------------------------------------
 
 

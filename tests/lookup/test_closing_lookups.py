@@ -169,6 +169,23 @@ def test_an_abandoned_lookup_is_closed_by_the_next_operation(stage: Any, closes:
     assert made.count == 1
 
 
+def test_what_a_session_abandoned_is_closed_by_its_next_lookup(stage: Any, closes: Any) -> None:
+    """A program may keep one session for ever, and ask the host nothing."""
+    made = closes(*[Service("a")] * 3)
+    host = stage.host(stage.provider("p", made.lookup))
+    session = host.startup("p")
+
+    def read_one() -> None:
+        for _ in session.lookup("x"):
+            break
+
+    for number in range(3):
+        read_one()
+        gc.collect()
+        assert made.count == number
+        assert len(session.generation.users) == 1
+
+
 def test_an_abandoned_fan_out_ends_by_itself(stage: Any, closes: Any, nspkit_threads: Any) -> None:
     """Its workers are rung for: no further operation is needed for them to go."""
     made = closes(*[Service("a")] * (BUFFER * 10))

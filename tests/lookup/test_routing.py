@@ -256,6 +256,23 @@ def test_a_provider_without_the_hook_is_passed_over_and_not_even_started(
     assert (host.references("mute"), host.references("speaking")) == (0, 1)
 
 
+def test_what_stands_beside_a_whole_query_counts(two: Host, names: Names) -> None:
+    """A provider, for instance; the query itself is not changed."""
+    query = Query("it")
+    assert names(two.lookup(query, provider="one")) == ["one"]
+    assert query.provider is None
+
+
+@pytest.mark.parametrize("ask", ["lookup", "watch"])
+def test_a_session_takes_no_query_for_another_provider(two: Host, ask: str) -> None:
+    """It could not be answered by that one (10022); by name or GUID, its own is right."""
+    with two.startup("one") as session:
+        with pytest.raises(InvalidArgumentError, match=r"'two'.*'one'"):
+            getattr(session, ask)(Query("it", provider="two"))
+        for own in ("one", session.info.guid):
+            getattr(session, ask)(Query("it", provider=own)).close()
+
+
 def test_only_providers_without_the_hook_are_nobody(stage: Any) -> None:
     """There is nobody who could have failed, so it is 10108 and no `LookupFailedError`."""
     lookup = stage.host(stage.provider("mute", None)).lookup("it")

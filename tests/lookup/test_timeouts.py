@@ -211,6 +211,32 @@ def test_what_was_found_in_time_still_counts(
     assert [int(error.code) for error in found.errors] == [10060]
 
 
+@pytest.mark.parametrize("directed", [False, True])
+def test_who_comes_back_because_its_time_is_over_has_not_come_to_its_end(
+    stage: Any, directed: bool
+) -> None:
+    """What it had found counts, and the rest is missing: 10060, though it raised nothing."""
+    left = threading.Event()
+
+    def lookup(query: Any, cancellation: Any) -> Iterator[Service]:
+        try:
+            yield Service("first")
+            cancellation.wait()
+        finally:
+            left.set()
+
+    found = stage.host(stage.provider("p", lookup)).lookup(
+        "x", provider="p" if directed else None, timeout=SOON
+    )
+    assert next(found).name == "first"
+    assert left.wait(30)
+    found._state._asked[0].results.put((None, None))  # no reader waits for long
+    with pytest.raises(OperationTimeoutError) if directed else pytest.raises(LookupFailedError):
+        list(found)
+    assert [int(error.code) for error in found.errors] == [10060]
+    assert f"within {SOON} s" in found.errors[0].message
+
+
 def test_an_answer_that_is_complete_is_not_late_because_the_reader_is(
     stage: Any, names: Names, clock: Clock
 ) -> None:
