@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-NEEDED = frozenset({"click", "rich"})
+NEEDED = frozenset({"click", "rich", "tomlkit"})
 """What the extra `cli` brings."""
 
 

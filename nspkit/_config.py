@@ -133,7 +133,7 @@ def apply(config: Config, catalog: Catalog) -> None:
 def configured(
     path: str | os.PathLike[str], installed: Catalog | None
 ) -> tuple[Catalog, dict[str, dict[str, Any]]]:
-    """Return a catalog arranged as a file says, and the settings in it.
+    """Return a catalog arranged as a file says, and the settings of those that are enabled.
 
     ``installed`` is copied; with None it is discovered.
 
@@ -145,7 +145,9 @@ def configured(
     config = read(path)
     catalog = Catalog.discover() if installed is None else installed.copy()
     apply(config, catalog)
-    return catalog, config.providers
+    # A host would refuse settings under the GUID of one that it does not know.
+    used = {name: own for name, own in config.providers.items() if catalog[name].enabled}
+    return catalog, used
 
 
 def _entries(config: Config, catalog: Catalog, names: dict[Path, str]) -> list[CatalogEntry]:

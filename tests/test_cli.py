@@ -1,28 +1,28 @@
 """The command line: what it prints, where, and how it ends.
 
-Nearly every test runs the program itself, with providers that are installed for it alone: fake
-distributions on its path. What else is installed is hidden behind empty ones of the same names.
+Nearly every test runs the program itself, with providers that are installed for it alone; see the
+fixture `nspkit`.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import re
 import signal
 import subprocess
-import sys
-import textwrap
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nspkit import Catalog, ErrorCode, EventKind, Host, ProviderInfo, hookimpl
+
+if TYPE_CHECKING:
+    from conftest import Installation
 
 click = pytest.importorskip("click", reason="the extra cli is not installed")
 
@@ -32,119 +32,11 @@ from nspkit.cli._ending import end  # noqa: E402
 from nspkit.cli._output import Cell, Columns, printable  # noqa: E402
 from nspkit.cli._program import program  # noqa: E402
 
-GROUP = "nspkit.providers"
 FOUND = 'yield Service(query.name, addresses=[Address.inet("192.0.2.1")])'
 UNCONFIGURED = "raise errors.NotReadyError(\"the setting 'server' is missing\")"
 UNKNOWN = 'raise errors.ServiceNotFoundError("never heard of it")'
 STUCK = "threading.Event().wait()\nyield"
 FAILING = 'raise errors.TryAgainError("the server is busy")'
-
-PROVIDER = """\
-import os, pathlib, threading
-from nspkit import *
-from nspkit import errors
-{top}
-
-class Provider:
-    info = ProviderInfo("{guid}", "{name}", 4711, "2.5", stores_service_classes=True)
-
-    @hookimpl
-    def nsp_startup(self, resources):
-{startup}
-
-    @hookimpl
-    def nsp_cleanup(self):
-{cleanup}
-
-    @hookimpl
-    def nsp_lookup_service(self, query, cancellation):
-{lookup}
-"""
-
-
-class Installation:
-    """An nspkit with providers of its own, to be run as a program."""
-
-    def __init__(self, folder: Path) -> None:
-        """Hide the providers that are installed here."""
-        self.folder = folder
-        self.site = folder / "site"
-        self.site.mkdir()
-        for point in importlib.metadata.entry_points(group=GROUP):
-            if point.dist is not None:
-                self.distribution(point.dist.name, "", "")
-
-    def distribution(self, name: str, points: str, metadata: str) -> None:
-        """Install a distribution of version 1.0 without files."""
-        folder = self.site / f"{name.replace('-', '_')}-1.0.dist-info"
-        folder.mkdir()
-        head = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
-        (folder / "METADATA").write_text(head + metadata, encoding="utf-8")
-        (folder / "entry_points.txt").write_text(points, encoding="utf-8")
-
-    def source(self, name: str, source: str, *, metadata: str = "") -> None:
-        """Install a provider with this module."""
-        self.distribution(f"fake-{name}", f"[{GROUP}]\n{name} = fake_{name}:Provider\n", metadata)
-        (self.site / f"fake_{name}.py").write_text(source, encoding="utf-8")
-
-    def add(
-        self,
-        name: str,
-        lookup: str = FOUND,
-        *,
-        startup: str = "pass",
-        cleanup: str = "pass",
-        top: str = "",
-        metadata: str = "",
-        guid: str = "",
-    ) -> str:
-        """Install a provider with these bodies of hooks; returns its GUID."""
-        guid = guid or str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
-        bodies = {"startup": startup, "cleanup": cleanup, "lookup": lookup}
-        indented = {hook: textwrap.indent(body, " " * 8) for hook, body in bodies.items()}
-        source = PROVIDER.format(guid=guid, name=name, top=top, **indented)
-        self.source(name, source, metadata=metadata)
-        return guid
-
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Begin to run a command."""
-        environment = {
-            **{k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "NO_COLOR")},
-            "PYTHONPATH": os.pathsep.join(
-                # An empty entry would mean the current folder, which is another one there.
-                [str(self.site), *(str(Path(entry).resolve()) for entry in sys.path if entry)]
-            ),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "COLUMNS": "80",
-            **options.pop("environment", {}),
-        }
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        return subprocess.Popen(
-            [sys.executable, "-m", "nspkit", *arguments],
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            encoding="utf-8",
-            **streams,
-        )
-
-    def run(self, *arguments: str, **options: Any) -> tuple[int, list[str], list[str]]:
-        """Run a command to its end: exit status, lines of output, lines of errors."""
-        timeout = options.pop("timeout", 60)
-        with self.start(*arguments, **options) as process:
-            try:
-                output, errors = process.communicate(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-        assert "Traceback (most recent call last)" not in errors, errors
-        return process.returncode, (output or "").splitlines(), errors.splitlines()
-
-
-@pytest.fixture
-def nspkit(tmp_path: Path) -> Installation:
-    """An nspkit without providers."""
-    return Installation(tmp_path)
 
 
 @pytest.fixture
@@ -189,6 +81,14 @@ def test_a_lone_provider_says_itself_why_it_found_nothing(nspkit: Installation) 
     nspkit.add("one", UNKNOWN)
     status, _, [line] = nspkit.run("lookup", "printer")
     assert status == 1
+    assert line == "nspkit: one: never heard of it [WSASERVICE_NOT_FOUND 10108]"
+
+
+def test_a_provider_that_is_named_says_why_it_found_nothing(nspkit: Installation) -> None:
+    """Like a lone one; the others are not heard."""
+    nspkit.add("one", UNKNOWN)
+    nspkit.add("two")
+    _, _, [line] = nspkit.run("lookup", "printer", "-p", "one")
     assert line == "nspkit: one: never heard of it [WSASERVICE_NOT_FOUND 10108]"
 
 
@@ -697,6 +597,16 @@ def test_a_full_disk_is_one_line(nspkit: Installation) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", ["--help", "lookup --help", "--version"])
+def test_a_help_that_cannot_be_written_is_one_line(nspkit: Installation, arguments: str) -> None:
+    """It does not go the way of the other lines."""
+    with Path("/dev/full").open("wb") as full:
+        status, _, errors = nspkit.run(*arguments.split(), stdout=full)
+    assert status == 3
+    assert errors == ["nspkit: the output cannot be written: No space left on device"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_errors_that_cannot_be_written_change_no_status(nspkit: Installation) -> None:
     """Nobody is there to be told."""
     with Path("/dev/full").open("wb") as full, nspkit.start("nonsense", stderr=full) as process:
@@ -1020,7 +930,7 @@ def test_without_a_command_the_usage_is_told(nspkit: Installation) -> None:
     """Like any wrong usage."""
     status, output, [line] = nspkit.run()
     assert (status, output) == (2, [])
-    assert "lookup, providers, show, errors" in line
+    assert ", ".join(program.commands) in line
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

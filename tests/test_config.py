@@ -12,6 +12,7 @@ import pytest
 from nspkit._catalog import Catalog
 from nspkit._config import Config, _Places, apply, configured, read
 from nspkit._constants import Namespace
+from nspkit._host import Host
 from nspkit._model import ProviderInfo
 from nspkit.errors import ConfigurationError
 from nspkit.hookspecs import hookimpl
@@ -392,6 +393,16 @@ def test_a_given_catalog_is_copied_and_configured(file: Path, catalog: Catalog) 
     assert state(made) == [("system", True), ("dns", False), ("hosts", True), ("mdns", True)]
     assert settings == {"hosts": {"x": 1}}
     assert state(catalog) == before
+
+
+def test_a_disabled_provider_may_have_settings(file: Path, catalog: Catalog) -> None:
+    """By name or by GUID; whoever disables one for a while leaves them in the file."""
+    file.write_text(
+        f'disabled = ["dns", "system"]\n[providers.{guid(3)}]\nx = 1\n[providers.dns]\nx = 2\n'
+    )
+    made, settings = configured(file, catalog)
+    Host(catalog=made, settings=settings).close()
+    assert settings == {}
 
 
 def test_without_a_catalog_what_is_installed_is_configured(

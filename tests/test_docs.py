@@ -19,7 +19,7 @@ RUN = "python"
 KNOWN = {
     RUN: "run as a test",
     "console": "a terminal: lines with $ are typed, the others are the answer",
-    "sh": "README's two commands, run by .ci/run",
+    "sh": "commands that are run: README's two by .ci/run, those of the tutorial by a test",
     "text": "a drawing, an output or a message",
     "toml": "settings",
 }

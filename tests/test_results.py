@@ -10,7 +10,7 @@ import pytest
 
 from nspkit import Service, ServiceClass
 from nspkit._error import told
-from nspkit._results import SILENT, Checks, again, fitted, shown, translated
+from nspkit._results import SILENT, Checks, again, fitted, shown, together, translated
 from nspkit.errors import (
     ErrorCode,
     NotReadyError,
@@ -249,6 +249,21 @@ def test_a_request_returns_bytes_or_none() -> None:
 def test_a_foreign_value_is_shown_as_far_as_that_goes(value: Any, text: str) -> None:
     """Its class at least."""
     assert shown(value) == text
+
+
+# -- several errors ------------------------------------------------------------------------------
+
+
+def test_a_code_that_all_errors_have_is_left_to_the_whole() -> None:
+    """It would be there twice."""
+    first, second = ServiceNotFoundError("no a"), ServiceNotFoundError("no b")
+    assert together([first, second]) == "no a; no b"
+
+
+def test_of_several_errors_each_keeps_a_code_of_its_own() -> None:
+    """The whole has one of them only."""
+    errors = [ServiceNotFoundError("no a"), NotReadyError("away")]
+    assert together(errors) == "; ".join(map(str, errors))
 
 
 # -- arguments ---------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The command line: ``nspkit lookup``, ``providers``, ``show`` and ``errors``.
+"""The command line: the program ``nspkit`` and its commands.
 
 It uses public names of nspkit only, as any application does. What it promises is the program, its
 exit statuses and its JSON, described in the reference; the modules here are no API.
@@ -6,10 +6,15 @@ exit statuses and its JSON, described in the reference; the modules here are no 
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 # What is costly in it is imported only when something is coloured; here it has to be known that
 # it is there, so that one message can name whatever is missing.
 import rich  # noqa: F401
 
 from nspkit.cli._program import main
+
+if find_spec("tomlkit") is None:  # costly as a whole, and needed where a file is changed
+    raise ModuleNotFoundError("No module named 'tomlkit'", name="tomlkit")
 
 __all__ = ["main"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nspkit import Catalog, CatalogEntry, EntryState, NspError
+from nspkit.cli import _options
 from nspkit.cli._output import (
     Cell,
     Row,
@@ -31,13 +32,15 @@ _STYLES = {EntryState.OK: "green", EntryState.DISABLED: "dim"}
 
 
 @click.command()
+@_options.config
 @click.option("--json", "as_lines", is_flag=True, help="Write one JSON object a line.")
-def providers(*, as_lines: bool) -> Status:
-    """List the installed providers.
+def providers(*, file: str | None, as_lines: bool) -> Status:
+    """List the installed providers, in order.
 
     Of one that cannot be used it is said why. They are imported for this, but not started.
     """
-    entries = list(Catalog.discover())
+    with _options.host_of(file) as host:
+        entries = host.providers()
     page = standard_output()
     if as_lines:
         for entry in entries:
@@ -55,17 +58,22 @@ def providers(*, as_lines: bool) -> Status:
 
 @click.command()
 @click.argument("provider")
+@_options.config
 @click.option("-v", "--verbose", is_flag=True, help="Show the traceback of a failed import too.")
 @click.option("--json", "as_lines", is_flag=True, help="Write one JSON object.")
-def show(*, provider: str, verbose: bool, as_lines: bool) -> Status:
+def show(*, provider: str, file: str | None, verbose: bool, as_lines: bool) -> Status:
     """Show one provider, and what it can do.
 
     PROVIDER is a short name or a GUID. It is imported for this, but not started.
     """
-    try:
-        entry = Catalog.discover()[provider]
-    except NspError as error:
-        raise click.UsageError(error.message) from None
+    installed = Catalog.discover()
+    with _options.host_of(file, catalog=installed) as host:
+        try:
+            # In a host's own list those that are disabled are not found by name.
+            named = installed[provider]
+        except NspError as error:
+            raise click.UsageError(error.message) from None
+        [entry] = (one for one in host.providers() if one.is_same_provider(named))
     page = standard_output()
     if as_lines:
         page.record(_whole_record(entry))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nspkit import Host, Namespace, NspError, Query
+from nspkit import NspError
 from nspkit.cli import _options
+from nspkit.cli._asking import asked, nobody, query_of
 from nspkit.cli._ending import end
 from nspkit.cli._output import Cell, Columns, standard_output
 from nspkit.cli._report import Report
@@ -16,38 +17,17 @@ from nspkit.errors import InvalidArgumentError, LookupFailedError, ServiceNotFou
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from uuid import UUID
 
-    from nspkit import Service
+    from nspkit import Host, Namespace, Query, Service
     from nspkit.cli._status import Status
-
-_OPTIONS = {
-    "Query.name": "NAME",
-    "Query.provider": "--provider",
-    "Query.service_class": "--class",
-}
-"""What the fields of a query are called here."""
 
 _INDENT = Cell("    ")
 _WIDTH_OF_ADDRESS = len("255.255.255.255")
 
 
 @click.command()
-@click.argument("name", required=False)
-@click.option("-p", "--provider", metavar="PROVIDER", help="Ask this one only: name or GUID.")
-@click.option(
-    "-n",
-    "--namespace",
-    metavar="NAMESPACE",
-    callback=_options.namespace,
-    help="Ask those of this namespace only: name or number.",
-)
-@click.option(
-    "-c",
-    "--class",
-    "service_class",
-    metavar="CLASS",
-    help="Only this class: a GUID or a type as _http._tcp.",
-)
+@asked
 @click.option(
     "-t",
     "--timeout",
@@ -63,6 +43,7 @@ _WIDTH_OF_ADDRESS = len("255.255.255.255")
     default="arrival",
     help="Results as they arrive, the default, or provider by provider.",
 )
+@_options.config
 @click.option("--json", "as_lines", is_flag=True, help="Write one JSON object a line.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what those without an answer said.")
 def lookup(
@@ -70,9 +51,11 @@ def lookup(
     name: str | None,
     provider: str | None,
     namespace: Namespace | None,
-    service_class: str | None,
+    service_class: UUID | str | None,
+    context: str,
     timeout: float,
     order: str,
+    file: str | None,
     as_lines: bool,
     verbose: bool,
 ) -> Status:
@@ -85,8 +68,14 @@ def lookup(
     Exit status: 0 found, 1 not found, 2 wrong usage, 3 no answer because of an error, 130
     interrupted.
     """
-    query = _query(name, provider=provider, namespace=namespace, service_class=service_class)
-    host = Host()
+    query = query_of(
+        name,
+        provider=provider,
+        namespace=namespace,
+        service_class=service_class,
+        context=context,
+    )
+    host = _options.host_of(file)
     report = Report(host, verbose=verbose)
     try:
         found, errors = _ask(host, query, report, timeout=timeout, order=order, as_lines=as_lines)
@@ -95,29 +84,6 @@ def lookup(
         late = end(host)
     report.tell_late(late)
     return status
-
-
-def _query(
-    name: str | None,
-    *,
-    provider: str | None,
-    namespace: Namespace | None,
-    service_class: str | None,
-) -> Query:
-    context = click.get_current_context()
-    if name is None and provider is None and namespace is None and service_class is None:
-        raise click.UsageError("missing argument 'NAME'", context)
-    try:
-        return Query(
-            name,
-            provider=provider,
-            namespace=Namespace.ALL if namespace is None else namespace,
-            service_class=service_class,
-        )
-    except InvalidArgumentError as error:
-        field, _, problem = error.message.partition(" ")
-        message = f"{_OPTIONS.get(field, field)} {problem}"
-        raise click.UsageError(message, context) from None
 
 
 def _ask(
@@ -129,7 +95,7 @@ def _ask(
     except InvalidArgumentError as error:  # the provider is not there
         raise click.UsageError(error.message) from None
     except ServiceNotFoundError as error:
-        raise _nobody(error, query) from None
+        raise nobody(error, query) from None
     found = False
     with results:
         # After the providers were asked: what it imports comes in while they work.
@@ -141,20 +107,10 @@ def _ask(
         except NspError as error:
             if query.provider is not None:
                 # Its own error; what the closing of its iterator raised may be beside it.
-                return found, [error, *(one for one in results.errors if one is not error)]
+                return found, [error, *(one for one in results.errors if str(one) != str(error))]
             if not isinstance(error, LookupFailedError):
-                raise _nobody(error, query) from None
+                raise nobody(error, query) from None
         return found, results.errors
-
-
-def _nobody(error: NspError, query: Query) -> NspError:
-    """Return the error for a lookup that there was nobody for; it names the namespace, if any."""
-    if query.namespace is Namespace.ALL or not isinstance(error, ServiceNotFoundError):
-        return error
-    return ServiceNotFoundError(
-        f"no provider that is installed can look anything up in the namespace "
-        f"{query.namespace.name}; nspkit providers lists them all"
-    )
 
 
 def _recording(report: Report) -> Callable[[Service], None]:

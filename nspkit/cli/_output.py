@@ -119,10 +119,10 @@ class Page:
             self._stream.write(f"{text}\n")
             self._stream.flush()
         except BrokenPipeError:
-            _give_up(self._stream)
+            give_up(self._stream)
             raise ReaderGoneError from None
         except OSError as error:
-            _give_up(self._stream)
+            give_up(self._stream)
             raise UnwritableError(f"the output cannot be written: {error.strerror}") from None
 
 
@@ -243,10 +243,19 @@ def printable(text: str) -> str:
     )
 
 
-def _give_up(stream: TextIO) -> None:
+def give_up(stream: TextIO | None) -> None:
     """Send what is still to be written nowhere: at the exit Python would try it once more."""
+    if stream is None:
+        return
     with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def moment() -> str:
+    """Return what time it is, as a program reads it."""
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def as_json(value: object) -> object:

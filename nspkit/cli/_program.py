@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from nspkit.cli._catalog import providers, show
+from nspkit.cli._classes import classes
+from nspkit.cli._configure import disable, enable, order
 from nspkit.cli._ending import is_held_up
 from nspkit.cli._errors import errors
 from nspkit.cli._lookup import lookup
-from nspkit.cli._output import ReaderGoneError, complain, show_version
+from nspkit.cli._output import ReaderGoneError, complain, give_up, show_version
+from nspkit.cli._register import register
+from nspkit.cli._set import set_service
 from nspkit.cli._status import Status
+from nspkit.cli._watch import watch
 from nspkit.errors import NspError
 
 if TYPE_CHECKING:
@@ -52,6 +57,12 @@ class Program(click.Group):
             status = Status.FAILED
         except ReaderGoneError:
             status = Status.DONE  # it has all that it wanted
+        except OSError as error:
+            # click writes a help by itself.
+            give_up(sys.stdout)
+            what = "the output" if error.filename is None else error.filename
+            complain(f"{what} cannot be written: {error.strerror or error}")
+            status = Status.FAILED
         sys.exit(status)
 
 
@@ -94,7 +105,11 @@ def program(context: click.Context) -> None:
         raise click.UsageError(f"give a command: {', '.join(program.commands)}", context)
 
 
-for _command in (lookup, providers, show, errors):
+_COMMANDS = (
+    *(lookup, watch, register, set_service),
+    *(providers, show, enable, disable, order, classes, errors),
+)
+for _command in _COMMANDS:
     program.add_command(_command)
 
 

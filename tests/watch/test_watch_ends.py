@@ -189,6 +189,7 @@ def test_a_reader_that_was_interrupted_may_ask_again(
         assert struck_everywhere(lambda: watch.wait(0), check) > 10
 
 
+@pytest.mark.usefixtures("small_collections")
 @pytest.mark.parametrize("directed", [True, False])
 def test_an_interrupted_call_leaves_no_watch_behind(
     stage: Any, shelf: Any, struck_everywhere: Any, nobody_watches: Any, directed: bool
