@@ -97,8 +97,10 @@ class SqliteProvider:
         return info(self._registry, class_id)
 
     @hookimpl
-    def nsp_notify_change(self, query: Query, cancellation: Cancellation) -> Iterable[Change]:
-        """Yield what is there, then each change."""
+    def nsp_notify_change(
+        self, query: Query, cancellation: Cancellation
+    ) -> Iterable[Change | None]:
+        """Yield what is there, None where that ends, then each change."""
         from nspkit_sqlite._watch import Watch
 
         return Watch(self._registry, self._search, query, cancellation).changes()

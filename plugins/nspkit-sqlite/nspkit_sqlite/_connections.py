@@ -6,6 +6,7 @@ statement takes, and any thread may have any of them.
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 import threading
 from itertools import count
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nspkit_sqlite._opening import Connection, Identity, State
+    from nspkit_sqlite._values import Row
 
 _KEPT = 8
 _GLANCE = 0.5
@@ -31,10 +33,9 @@ _PATIENCE = 5.0
 class Connections:
     """The connections of one started provider."""
 
-    def __init__(self, path: Path, busy_timeout: float) -> None:
+    def __init__(self, path: Path) -> None:
         """Make none yet; nothing is opened before it is asked for."""
         self._path = path
-        self._busy_timeout = busy_timeout
         self._numbers = count()
         # Reentrant: a signal handler may look something up, or fork, between two lines here.
         self._lock = threading.RLock()
@@ -61,14 +62,28 @@ class Connections:
             return None
         return self._lend(self._readers, lambda: _opening.to_read(self._path))
 
-    def idle_reader(self) -> Connection | None:
-        """Lend a connection for reading if there is one at hand: the quick way."""
-        if self._readers and monotonic() < self._trusted_until:
-            with self._lock:
-                if self._readers and not self._forking:
-                    self._lent += 1
-                    return self._readers.pop()  # the last one: its cache is warm
-        return None
+    def rows_at_once(self, statement: str, key: tuple[object, ...]) -> list[Row] | None:
+        """Return what a statement finds, the quick way; None where it has to go the long one.
+
+        That is where no connection is idle, or where anything fails.
+        """
+        idle = self._readers
+        if not idle or monotonic() >= self._trusted_until:
+            return None
+        with self._lock:
+            if self._forking or not idle:
+                return None
+            connection = idle.pop()  # the last one: its cache is warm
+            self._lent += 1
+        rows = None
+        try:
+            # All, though it is one at most: a statement that was read to its end holds no view.
+            rows = connection.finder.execute(statement, key).fetchall()
+        except sqlite3.Error:
+            pass  # told, or waited for, on the long way
+        finally:
+            self.take_back(connection, broken=rows is None)
+        return rows
 
     def writer(self, *, create: bool) -> Connection | None:
         """Lend a connection for a transaction; None where there is no registry and none is made.
@@ -81,10 +96,7 @@ class Connections:
                 return None
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-        def make() -> Connection | None:
-            return _opening.to_write(self._path, create=create, busy_timeout=self._busy_timeout)
-
-        return self._lend(self._writers, make)
+        return self._lend(self._writers, lambda: _opening.to_write(self._path, create=create))
 
     def take_back(self, connection: Connection, *, broken: bool) -> None:
         """Take a connection back; one that failed, or whose file is another now, is closed."""
@@ -94,7 +106,9 @@ class Connections:
                 current = connection.identity == self._identity and not self._closed
                 if current and len(idle) < _KEPT:
                     idle.append(connection)
-                    self._settle()
+                    self._lent -= 1
+                    if self._forking:
+                        self._returned.notify_all()
                     return
         try:
             connection.close()

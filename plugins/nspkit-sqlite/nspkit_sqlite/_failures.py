@@ -45,6 +45,14 @@ def busy(path: Path, seconds: float) -> TryAgainError:
     )
 
 
+def given_up(path: Path) -> TryAgainError:
+    """Return the error for a file that others had locked until nobody waited any more."""
+    return TryAgainError(
+        f"{path} was locked by others when the time of this lookup was over: try again later, or "
+        "give the lookup more time"
+    )
+
+
 def of_the_file(error: OSError, path: Path) -> NspError:
     """Return the error for what the file system says of the file or its folder."""
     if error.errno in _DENIED:
@@ -57,6 +65,8 @@ def of_the_file(error: OSError, path: Path) -> NspError:
 def of_sqlite(error: sqlite3.Error, path: Path) -> NspError:
     """Return the error for what SQLite says; what was not acknowledged has not happened."""
     code = primary(error)
+    if is_busy(error):  # at the start, where nobody waits
+        return busy(path, 0.0)
     if code == sqlite3.SQLITE_FULL:
         return _full(path)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PAUSE = 0.01
-"""Seconds between two tries to read a file that is locked, which in WAL mode is rare."""
+_SHORTEST, _LONGEST = 0.001, 0.01
+"""Seconds between two tries, the first and the last ones, while others have the file locked."""
 
 _TIDY = 1.0
 """Seconds after which who writes takes away again what has ended."""
@@ -36,8 +36,8 @@ class Registry:
         self.path = settings.path
         self.interval = settings.interval
         self._busy_timeout = settings.busy_timeout
-        self._connections = Connections(settings.path, settings.busy_timeout)
-        # Between processes SQLite waits by trying again; threads have something better.
+        self._connections = Connections(settings.path)
+        # Between processes waiting is trying again; threads have something better.
         self._turn = threading.Lock()
         self._tidied = -_TIDY
 
@@ -56,7 +56,7 @@ class Registry:
             raise self._translated(error) from error
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; who waits for the file ends with NotInitialisedError (10093)."""
         self._connections.close()
 
     def read(
@@ -68,20 +68,7 @@ class Registry:
             TryAgainError: The file was locked too long, or nobody waits any more (11002).
             NspError: It cannot be read.
         """
-        until = 0.0
-        while True:
-            try:
-                return self._read(work)
-            except NspError:
-                raise
-            except (sqlite3.Error, OSError) as error:
-                if not isinstance(error, sqlite3.Error) or not _failures.is_busy(error):
-                    raise self._translated(error) from error
-                now = monotonic()
-                until = until or now + self._busy_timeout
-                cancellation = cancellation or Cancellation()
-                if now >= until or cancellation.wait(_PAUSE):
-                    raise self._translated(error) from error
+        return self._patiently(lambda: self._read(work), cancellation)
 
     def row(
         self, statement: str, key: tuple[object, ...], cancellation: Cancellation | None = None
@@ -92,36 +79,27 @@ class Registry:
             TryAgainError: The file was locked too long, or nobody waits any more (11002).
             NspError: It cannot be read.
         """
-        connection = self._connections.idle_reader()
-        if connection is not None:
-            broken = True
-            try:
-                row: Row | None = connection.execute(statement, key).fetchone()
-                broken = False
-                return row
-            except sqlite3.Error:
-                pass  # what can be waited for is waited for below
-            finally:
-                self._connections.take_back(connection, broken=broken)
-        return self.read(lambda other: other.execute(statement, key).fetchone(), cancellation)
+        rows = self._connections.rows_at_once(statement, key)
+        if rows is None:
+            rows = self.read(lambda other: other.execute(statement, key).fetchall(), cancellation)
+        return rows[0] if rows else None
 
     def write(self, work: Callable[[Connection, float], None], *, create: bool = False) -> bool:
         """Run ``work`` in a transaction, with the time; False if there is no registry.
 
         It is committed, on the disk, when this returns, and has not happened if this raises.
+        Where others have the file locked, ``work`` may run more than once.
 
         Raises:
             TryAgainError: The file was locked too long (WSATRY_AGAIN 11002).
+            NotInitialisedError: The provider was stopped meanwhile (WSANOTINITIALISED 10093).
             NspError: It cannot be written, or what ``work`` raised.
         """
+        until = monotonic() + self._busy_timeout
         if not self._turn.acquire(timeout=self._busy_timeout):
             raise _failures.busy(self.path, self._busy_timeout)
         try:
-            return self._write(work, create=create)
-        except NspError:
-            raise
-        except (sqlite3.Error, OSError) as error:
-            raise self._translated(error) from error
+            return self._patiently(lambda: self._write(work, create=create), None, until=until)
         finally:
             self._turn.release()
 
@@ -132,6 +110,33 @@ class Registry:
             NspError: It cannot be read.
         """
         return self.read(_state, cancellation)
+
+    def _patiently(
+        self,
+        attempt: Callable[[], T],
+        cancellation: Cancellation | None,
+        *,
+        until: float | None = None,
+    ) -> T:
+        """Try again while others have the file locked; every other error is translated."""
+        pause = _SHORTEST
+        while True:
+            try:
+                return attempt()
+            except NspError:
+                raise
+            except (sqlite3.Error, OSError) as error:
+                if isinstance(error, OSError) or not _failures.is_busy(error):
+                    raise self._translated(error) from error
+                now = monotonic()
+                until = now + self._busy_timeout if until is None else until
+                if now >= until:
+                    raise _failures.busy(self.path, self._busy_timeout) from error
+                # Where the provider was stopped meanwhile, it is the next try that says so.
+                cancellation = cancellation or Cancellation()
+                if cancellation.wait(min(pause, until - now)):
+                    raise _failures.given_up(self.path) from error
+            pause = min(2 * pause, _LONGEST)
 
     def _read(self, work: Callable[[Connection], T]) -> T | None:
         connections = self._connections
@@ -173,6 +178,9 @@ class Registry:
         except NspError:
             broken = False  # it was refused, nothing failed
             raise
+        except sqlite3.Error as error:
+            broken = not _failures.is_busy(error)
+            raise
         finally:
             self._connections.take_back(connection, broken=broken)
         return True
@@ -180,8 +188,6 @@ class Registry:
     def _translated(self, error: sqlite3.Error | OSError) -> NspError:
         if isinstance(error, OSError):
             return _failures.of_the_file(error, self.path)
-        if _failures.is_busy(error):
-            return _failures.busy(self.path, self._busy_timeout)
         return _failures.of_sqlite(error, self.path)
 
 

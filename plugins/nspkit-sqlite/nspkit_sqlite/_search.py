@@ -19,6 +19,7 @@ from nspkit_sqlite._values import (
     ENDS_AT,
     LEASES,
     NAME,
+    REGISTERED,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from nspkit import Cancellation, Query, Service
     from nspkit_sqlite._opening import Connection
     from nspkit_sqlite._registry import Registry
-    from nspkit_sqlite._values import Key, Row
+    from nspkit_sqlite._values import Key, Row, Shared
 
 _ALL = LookupFlags.RETURN_ALL
 _ONE = f"SELECT {COLUMNS} FROM service WHERE class = ? AND context = ? AND name = ?"
@@ -52,6 +53,8 @@ _BYTES = 1 << 20
 _REMEMBERED = 1000
 _REMEMBERED_LENGTH = 4096
 """Of so many rows, each up to so long, what was made of them is kept: some megabytes at most."""
+_SEEN = 4 * _REMEMBERED
+"""Among so many lookups the second of a row is known as such."""
 
 # No class, which is stored as no bytes, comes after it: to SQLite any bytes come after any text.
 _BEFORE_ALL = ""
@@ -63,7 +66,9 @@ class Search:
     def __init__(self, registry: Registry) -> None:
         """Search in ``registry``."""
         self._registry = registry
-        self._made: dict[Row, Service] = {}
+        self.shared: Shared = {}
+        self._made: dict[Key, tuple[Row, Service]] = {}
+        self._seen: set[int] = set()
 
     def find(self, query: Query, cancellation: Cancellation) -> Iterable[Service]:
         """Find what a query asks for.
@@ -110,33 +115,54 @@ class Search:
 
     def _one(self, query: Query, cancellation: Cancellation) -> Iterable[Service]:
         # What is asked most often, so no more is done here than is needed for it.
-        class_id: Any = query.service_class
-        row = self._registry.row(_ONE, (class_id.bytes, "", query.name), cancellation)
+        asked: Any = query.service_class
+        key: Any = asked.bytes, "", query.name
+        row = self._registry.row(_ONE, key, cancellation)
         if row is None:
             raise self._not_found(query)
-        plain = not (query.protocols or query.version or query.query_string)
-        made = self._made.get(row) if plain else None
-        if made is not None and row[ENDS_AT] is None:
-            return (made,)
+        if query.protocols or query.version or query.query_string:
+            return (self._restricted(query, row),)
+        made = self._made.get(key)
+        if made is not None and made[0] == row:
+            if row[ENDS_AT] is None:
+                return (made[1],)
+            now = time()
+            if is_alive(row, now):
+                return (made[1].replace(ttl=_left(row, now)),)
+        if row[ENDS_AT] is not None or row[LEASES] is not None or not row[REGISTERED]:
+            service = self._restricted(query, row)
+        else:
+            content = (*row[:REGISTERED], *row[ADDRESSES:ENDS_AT])
+            service = _values.service_of(content, None, self.shared, asked)
+        if row[LEASES] is None and row[BLOB] is None:
+            self._remember(key, row, service)
+        return (service,)
+
+    def _restricted(self, query: Query, row: Row) -> Service:
         now = time()
         if not is_alive(row, now):
             raise self._not_found(query)
-        if made is not None:
-            return (made.replace(ttl=_left(row, now)),)
         content = Restrictions(query).content(row, now)
         if content is None:
             raise self._no_data(query)
-        service = _values.service_of(content, _left(row, now), class_id)
-        if plain and row[LEASES] is None and row[BLOB] is None:
-            self._remember(row, service)
-        return (service,)
+        return _values.service_of(content, _left(row, now), self.shared, query.service_class)
 
-    def _remember(self, row: Row, service: Service) -> None:
-        """Keep what was made of a row: as long as the file has the same one, so is the service."""
+    def _remember(self, key: Key, row: Row, service: Service) -> None:
+        """Keep what was made of a row: as long as the file has the same one, so is the service.
+
+        But not of one that is looked up for the first time: to keep all that are looked up once
+        costs more than it will ever save.
+        """
+        mark = hash(key)
+        if mark not in self._seen:
+            if len(self._seen) >= _SEEN:
+                self._seen.clear()
+            self._seen.add(mark)
+            return
         if sum(len(text) for text in row[ADDRESSES : COMMENT + 1] if text) <= _REMEMBERED_LENGTH:
             if len(self._made) >= _REMEMBERED:
                 self._made.clear()
-            self._made[row] = service
+            self._made[key] = row, service
 
     def _named(self, query: Query, found: Iterable[Service | None]) -> Iterator[Service]:
         known = visible = False
@@ -160,7 +186,7 @@ class Search:
             if content is None:
                 yield None
             else:
-                yield _values.service_of(content, _left(row, now), asked)
+                yield _values.service_of(content, _left(row, now), self.shared, asked)
 
     def _pages(
         self,

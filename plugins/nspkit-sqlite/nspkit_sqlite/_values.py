@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Key = tuple[bytes, str, str]
     Row = tuple[Any, ...]
     Content = tuple[Any, ...]
+    Shared = dict[str, Mapping[str, Any]]  # attributes, by their column
 
 COLUMNS = (
     "class, context, name, type, registered, addresses, attributes, comment, version, blob, "
@@ -41,6 +42,11 @@ def _encoded(value: object) -> object:
         f"a value of type {type(value).__name__} cannot be stored in a registry: give a str, "
         "bytes, int, float, bool, None, or a tuple of these"
     )
+
+
+_SHARED = 256
+_SHARED_LENGTH = 1024
+"""So many attributes are shared at most, each up to so long."""
 
 
 # Sorted: the order of attributes is no content.
@@ -125,16 +131,23 @@ def attributes_of(column: str | None) -> dict[str, Any]:
     return {name: _plain(value) for name, value in found.items()}
 
 
-def service_of(content: Content, ttl: float | None, asked: UUID | None = None) -> Service:
+def service_of(
+    content: Content, ttl: float | None, shared: Shared, asked: UUID | None = None
+) -> Service:
     """Make the service of what is visible of a row; ``asked`` is its class, where that is known.
+
+    Rows with the same attributes share them: those of many services are the same, and what was
+    made of them once need not be read and checked again.
 
     Raises:
         NspError: The row is damaged (WSANO_RECOVERY 11003).
     """
     class_id, context, name, kind, addresses, attributes, comment, version, blob = content
     try:
-        given: dict[str, Any] = {"attributes": attributes_of(attributes)} if attributes else {}
-        return Service(
+        given: dict[str, Any] = {}
+        if attributes:
+            given["attributes"] = shared.get(attributes) or attributes_of(attributes)
+        service = Service(
             name,
             service_class=kind or asked or (UUID(bytes=class_id) if class_id else None),
             addresses=[_address(*parts) for parts in value_of(addresses)] if addresses else (),
@@ -147,6 +160,11 @@ def service_of(content: Content, ttl: float | None, asked: UUID | None = None) -
         )
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise _damaged(name, error) from error
+    if attributes and attributes not in shared and len(attributes) <= _SHARED_LENGTH:
+        if len(shared) >= _SHARED:
+            shared.clear()
+        shared[attributes] = service.attributes
+    return service
 
 
 def class_of(row: Row) -> ServiceClass:
@@ -183,7 +201,10 @@ PROTOCOLS: Mapping[int, int] = {
 
 
 def _address(family: Any, kind: int, proto: int, sockaddr: Any) -> Address:
-    return Address(_FAMILIES.get(family, family), kind, proto, _plain(sockaddr))
+    number = _FAMILIES.get(family)
+    if number is None:
+        return Address(family, kind, proto, _plain(sockaddr))
+    return Address(number, kind, proto, tuple(sockaddr))  # which has nothing but plain values
 
 
 def _plain(value: Any) -> Any:

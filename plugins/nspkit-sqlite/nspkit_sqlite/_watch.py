@@ -64,17 +64,23 @@ class Watch:
         self._file: object = None
         self._revision = 0
 
-    def changes(self) -> Iterator[Change]:
-        """Yield what is there as ADDED, then each change, until nobody waits any more.
+    def changes(self) -> Iterator[Change | None]:
+        """Yield what is there as ADDED, None as the end of that, then each change.
+
+        It goes on until nobody waits any more.
 
         Raises:
             NspError: The file cannot be read.
         """
+        told = False
         while not self._cancellation.cancelled:
             state = self._registry.state(self._cancellation)
             if state is None or state != self._state:
                 yield from self._news()
                 self._state = state
+            if not told and not self._cancellation.cancelled:  # else it was not all
+                told = True
+                yield None
             yield from self._ended()
             if self._cancellation.wait(self._pause()):
                 return
@@ -133,9 +139,11 @@ class Watch:
         if content is not None and content != told:
             kind = ChangeKind.ADDED if told is None else ChangeKind.CHANGED
             ttl = None if row is None or row[ENDS_AT] is None else round(row[ENDS_AT] - now, 3)
-            yield Change(kind, _values.service_of(content, ttl, self._asked))
+            yield Change(kind, _values.service_of(content, ttl, self._search.shared, self._asked))
         elif content is None and told is not None:
-            yield Change(ChangeKind.REMOVED, _values.service_of(told, None, self._asked))
+            yield Change(
+                ChangeKind.REMOVED, _values.service_of(told, None, self._search.shared, self._asked)
+            )
 
     def _ended(self) -> Iterator[Change]:
         """Yield what has changed because leases have ended."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,17 @@ import nspkit
 from nspkit import Address, Cancellation, Change, Query, Resources, Service, ServiceOperation
 
 _PATIENCE = 30.0
+
+_HOLD = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+for statement in sys.argv[2:]:
+    connection.execute(statement).fetchall()
+print("locked", flush=True)
+sys.stdin.readline()
+connection.close()
+print("free", flush=True)
+"""
 
 Start = Callable[..., nspkit.Session]
 Sqlite3 = Callable[..., str]
@@ -150,15 +162,30 @@ def provider(path: Path) -> Iterator[SqliteProvider]:
         yield provider
 
 
+Items = Callable[..., Iterator[Change | None]]
+
+
 @pytest.fixture
-def watch(provider: SqliteProvider) -> Callable[..., Iterator[Change]]:
+def items(provider: SqliteProvider) -> Items:
     """A function that begins a watch, which ends by itself when nothing happens for too long."""
 
-    def begin(name: str | None = None, **restrictions: Any) -> Iterator[Change]:
+    def begin(name: str | None = None, **restrictions: Any) -> Iterator[Change | None]:
         cancellation = Cancellation(time.monotonic() + _PATIENCE)
         return iter(provider.nsp_notify_change(Query(name, **restrictions), cancellation))
 
     return begin
+
+
+@pytest.fixture
+def watch(items: Items) -> Callable[..., Iterator[Change]]:
+    """The same without the mark where the list of what is there ends."""
+
+    def only(changes: Iterator[Change | None]) -> Iterator[Change]:
+        for change in changes:
+            if change is not None:
+                yield change
+
+    return lambda *arguments, **options: only(items(*arguments, **options))
 
 
 @pytest.fixture
@@ -177,3 +204,95 @@ def process() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for child in processes:
         child.kill()
         child.communicate()
+
+
+@pytest.fixture
+def lock(process: Any, path: Path) -> Callable[..., Callable[[], None]]:
+    """A function that has another process lock the file; it returns one that ends that."""
+
+    def begin(*statements: str) -> Callable[[], None]:
+        child = process(_HOLD, path, *statements)
+        assert child.stdout.readline() == "locked\n"
+
+        def free() -> None:
+            child.stdin.write("go\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == "free\n"
+
+        return free
+
+    return begin
+
+
+@pytest.fixture
+def hold(lock: Any, client: Any) -> Callable[..., Callable[[], None]]:
+    """The same for a registry of one service, of the class HTTP, that nobody else has open."""
+
+    def begin(*statements: str) -> Callable[[], None]:
+        client.register("x", "192.0.2.1", service_class="_http._tcp")
+        client.session.close()
+        free: Callable[[], None] = lock(*statements)
+        return free
+
+    return begin
+
+
+@pytest.fixture
+def started(path: Path) -> Iterator[Callable[..., tuple[SqliteProvider, Resources]]]:
+    """A function that starts a provider without a host; what it has is released in the end."""
+    with Resources() as all_resources:
+
+        def start(**settings: Any) -> tuple[SqliteProvider, Resources]:
+            provider = SqliteProvider()
+            resources = Resources()
+            all_resources.callback(resources.close)
+            provider.nsp_startup({"path": path, **settings}, resources)
+            return provider, resources
+
+        yield start
+
+
+class Waiting(threading.Thread):
+    """A call on a thread of its own, which is known to have found the file locked."""
+
+    def __init__(self, provider: Any, call: Callable[[], object]) -> None:
+        super().__init__()
+        self._call = call
+        self.result: object = None
+        self.error: BaseException | None = None
+        # What it waits with is called for the first time when the file was found to be locked.
+        self._tried = threading.Event()
+        registry, real = provider._registry, provider._registry._patiently
+
+        def patiently(attempt: Any, cancellation: Any, **options: Any) -> Any:
+            def tried() -> Any:
+                try:
+                    return attempt()
+                finally:
+                    self._tried.set()
+
+            return real(tried, cancellation, **options)
+
+        registry._patiently = patiently
+        self.start()
+        assert self._tried.wait(_PATIENCE)
+        assert self.is_alive()
+
+    def run(self) -> None:
+        """Make the call, and keep how it ends."""
+        try:
+            self.result = self._call()
+        except BaseException as error:
+            self.error = error
+
+    def ended(self) -> Waiting:
+        """Itself, when the call has come back."""
+        self.join(_PATIENCE)
+        assert not self.is_alive()
+        return self
+
+
+@pytest.fixture
+def waits() -> type[Waiting]:
+    """What makes a call on a thread of its own, and returns when that has begun to wait."""
+    return Waiting

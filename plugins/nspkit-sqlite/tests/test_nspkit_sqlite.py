@@ -65,28 +65,6 @@ def test_an_infinite_number_is_kept(client: Any) -> None:
     assert client.find("x")[0].attributes == {"limit": float("inf")}
 
 
-def test_a_second_lookup_finds_what_was_changed_by_others(client: Any, clients: Any) -> None:
-    """What was made of a row is kept only as long as the row is the same."""
-    client.register("x", "192.0.2.1", service_class=HTTP)
-    assert client.hosts("x", service_class=HTTP) == ["192.0.2.1"]
-    clients().register("x", "192.0.2.2", service_class=HTTP)
-    assert client.hosts("x", service_class=HTTP) == ["192.0.2.2"]
-
-
-def test_what_is_remembered_is_bounded(client: Any) -> None:
-    """A program that looks up a thousand thousand names does not keep them."""
-    for number in range(12):
-        client.register(f"x{number}", service_class=HTTP)
-    import nspkit_sqlite._search as search
-
-    with pytest.MonkeyPatch.context() as few:
-        few.setattr(search, "_REMEMBERED", 5)
-        for _ in range(2):
-            for number in range(12):
-                name = f"x{number}"
-                assert client.names(name, service_class=HTTP) == [name]
-
-
 def test_an_instance_is_a_class_a_name_and_a_context(client: Any) -> None:
     """Any of them makes it another one."""
     client.register("x", "192.0.2.1", service_class=HTTP)

@@ -214,7 +214,7 @@ def test_a_watch_goes_on_after_a_fork(client: Any, path: Path) -> None:
     with Resources() as resources:
         provider.nsp_startup({"path": path, "interval": 0.002}, resources)
         cancellation = Cancellation(time.monotonic() + PATIENCE)
-        changes = iter(provider.nsp_notify_change(Query(), cancellation))
+        changes = filter(None, provider.nsp_notify_change(Query(), cancellation))
         assert next(changes).service.name == "x"
         client.register("y")
         assert next(changes).service.name == "y"

@@ -162,5 +162,5 @@ def test_a_file_system_without_shared_memory_is_refused(path: Path) -> None:
 
     connection = database.connect(":memory:", factory=Stubborn)
     with pytest.raises(NotReadyError, match="share memory"):
-        _use_log(connection, path, until=0.0)  # type: ignore[arg-type]
+        _use_log(connection, path)  # type: ignore[arg-type]
     connection.close()

@@ -248,3 +248,14 @@ def test_an_interrupted_registration_has_not_happened(
         client.find("y")
     client.register("z")
     assert client.names() == ["x", "z"]
+
+
+def test_a_closed_connection_goes_at_once(path: Path) -> None:
+    """It does not wait for a collection of garbage, though its cursor refers to it."""
+    provider = SqliteProvider()
+    with Resources() as resources:
+        provider.nsp_startup({"path": path}, resources)
+        provider.nsp_set_service(Service("x"), ServiceOperation.REGISTER, False)
+        assert [*provider.nsp_lookup_service(Query("x"), Cancellation())]
+        connections = [weakref.ref(one) for one in provider._registry._connections._readers]
+    assert [connection() for connection in connections] == [None]

@@ -38,6 +38,48 @@ def test_what_is_there_comes_as_added(watch: Any, client: Any) -> None:
     assert told(changes, 2) == [("changed", "x"), ("changed", "y")]
 
 
+@pytest.mark.parametrize("names", ["", "x", "xyz"])
+def test_the_end_of_what_is_there_is_marked(items: Any, client: Any, names: str) -> None:
+    """Once; also where nothing is there, not even a file."""
+    for name in names:
+        client.register(name, A)
+    changes = items()
+    for name in names:
+        assert next(changes).service.name == name
+    assert next(changes) is None
+    client.register("later", A)
+    assert next(changes).service.name == "later"
+    client.delete("later")
+    assert next(changes).service.name == "later"
+
+
+def test_a_list_that_was_broken_off_has_no_end(provider: SqliteProvider, client: Any) -> None:
+    """Who is told that it was all would take the rest for gone."""
+    client.register("x")
+    client.register("y")
+    cancellation = Cancellation()
+    changes = iter(provider.nsp_notify_change(Query(), cancellation))
+    assert told(changes) == [("added", "x")]
+    cancellation.cancel()
+    assert None not in list(changes)
+
+
+@pytest.mark.parametrize("names", ["", "x"])
+def test_a_watch_of_a_host_is_live_at_once(client: Any, names: str) -> None:
+    """It does not have to wait for a time of quiet, of which this one is far longer than a test."""
+    for name in names:
+        client.register(name, A)
+    with client.session.watch(interval=3600.0) as watch:
+        for name in names:
+            assert watch.wait(PATIENCE).service.name == name
+        # The first may be in the list of what is there, the second among what is added to that
+        # list while it is read; the third comes after its end, whatever the speed.
+        for name in "abc":
+            client.register(name, A)
+            assert watch.wait(PATIENCE).service.name == name
+        assert watch.state == "live"
+
+
 def test_a_change_has_the_service_as_it_is(watch: Any, client: Any) -> None:
     """One that was removed as it was last."""
     changes = watch("x")
@@ -177,6 +219,7 @@ def test_a_cancelled_watch_ends_at_once(provider: SqliteProvider, client: Any) -
     provider._registry.interval = 3600.0
     changes = iter(provider.nsp_notify_change(Query(), cancellation))
     assert told(changes) == [("added", "x")]
+    assert next(changes) is None
     ended = threading.Event()
 
     def follow() -> None:
