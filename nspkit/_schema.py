@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import lru_cache
 from typing import TYPE_CHECKING, final
 
 from nspkit._constants import Comparison, Namespace, svcid_tcp, svcid_udp
@@ -225,6 +226,12 @@ def service_class_in(where: str, value: object) -> tuple[uuid.UUID | None, str |
         return value, None
     if not isinstance(value, str):
         return guid(where, value), None
+    return _class_in(where, str.__str__(value))  # what an enumeration says may be another text
+
+
+@lru_cache(maxsize=256)
+def _class_in(where: str, value: str) -> tuple[uuid.UUID, str | None]:
+    """Remember what was asked last: thousands of services share a type, and its id is a hash."""
     class_id = guid_in(value)
     if class_id is not None:
         return class_id, None

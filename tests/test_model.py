@@ -433,6 +433,31 @@ def test_the_bounds_of_protocols_are_accepted(number: int) -> None:
     assert Query(protocols=[(number, number)]).protocols == ((number, number),)
 
 
+def test_a_type_may_be_a_text_of_another_class() -> None:
+    """Whatever that says of itself, as members of enumerations do."""
+
+    class Type(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            return "Type.HTTP"
+
+    query = Query(service_class=Type("_http._tcp"))
+    assert query == Query(service_class="_http._tcp")
+    assert type(query.service_type) is str
+
+
+def test_a_type_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browse makes thousands of services of one type; a mistake is found each time."""
+    hashed: list[str] = []
+    monkeypatch.setattr("nspkit._schema.dns_sd_id", lambda name: hashed.append(name) or GUID)
+    for _ in range(3):
+        assert Service("x", service_class="_hashed-once._tcp").service_class == GUID
+        with pytest.raises(InvalidArgumentError):
+            Service("x", service_class="hashed._once")
+    assert hashed == ["_hashed-once._tcp"]
+
+
 def test_unknown_flags_reach_the_provider() -> None:
     """The host does not know them all."""
     assert Query(flags=0x40000010).flags == 0x40000010
