@@ -61,12 +61,12 @@ class Address(Value):
             sockaddr = _inet_sockaddr(family, sockaddr)
         else:
             _check_foreign(sockaddr)
-        self._fill(
-            family=family,
-            type=integer("Address.type", type, 0, INT_MAX),
-            proto=integer("Address.proto", proto, -1, INT_MAX),
-            sockaddr=sockaddr,
-        )
+        # One by one, not by `_fill`: back ends make them by the thousand.
+        fill = object.__setattr__
+        fill(self, "family", family)
+        fill(self, "type", integer("Address.type", type, 0, INT_MAX))
+        fill(self, "proto", integer("Address.proto", proto, -1, INT_MAX))
+        fill(self, "sockaddr", sockaddr)
 
     @classmethod
     def inet(
