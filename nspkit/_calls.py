@@ -9,7 +9,7 @@ from _queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from nspkit._results import again, translated
+from nspkit._results import again, together, translated
 from nspkit._workers import Job
 from nspkit.errors import (
     CancelledError,
@@ -182,13 +182,16 @@ def is_asked(
     Raises:
         NspError: it cannot be loaded, or is held back after a failed start.
     """
-    held = account.held_back()
-    if held is not None:
-        raise held
+    # In this order: who is not meant is passed over, whether it could be started or not.
     if account.lacks(hook, namespace):
         return False
     info = account.entry.info
-    return stores is None or (info is not None and info.stores_service_classes is stores)
+    if stores is not None and (info is None or info.stores_service_classes is not stores):
+        return False
+    held = account.held_back()
+    if held is not None:
+        raise held
+    return True
 
 
 def ask_all(
@@ -248,8 +251,7 @@ def failure_of(what: str, hook: str, outcomes: list[Any]) -> NspError:
     specific = max(enumerate(errors), key=lambda one: (_weight(one[1]), one[0]))[1]
     error = again(specific)
     if len(errors) > 1:
-        named = "; ".join(str(one) for one in errors)
-        message = f"no provider could {what}: {named}"
+        message = f"no provider could {what}: {together(errors)}"
         error = error_for(specific.code, message, guid=specific.guid)
     error.errors = tuple(errors)
     error.__cause__ = specific.__cause__

@@ -73,8 +73,9 @@ class Events:
     def subscribe(self, callback: Callable[[Event], object]) -> Callable[[], None]:
         """Have ``callback`` called with every `Event`; returns a function that ends it.
 
-        It is called on the thread where things happen, under no lock. What it raises is logged to
-        the logger ``nspkit`` and harms nobody.
+        It is called on the thread where things happen, or, where that one must not wait as for a
+        renewal that is late, on a worker; under no lock. What it raises is logged to the logger
+        ``nspkit`` and harms nobody.
         """
         entry = object()
         self._subscribers[entry] = callback

@@ -7,21 +7,20 @@ No lock is needed for that, and none is held while the provider works.
 
 from __future__ import annotations
 
-from contextvars import Context
-from functools import partial
 from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nspkit._constants import ServiceOperation
 from nspkit._events import EventKind
-from nspkit._results import again, translated
+from nspkit._results import again
 from nspkit._tenure import RELEASED, Tenure, Terms
-from nspkit._workers import Job
+from nspkit._upkeep import HOOK, Renewal
 from nspkit.errors import (
     CancelledError,
     InProgressError,
     NotInitialisedError,
     NspError,
+    OperationNotSupportedError,
     OperationTimeoutError,
     ServiceNotFoundError,
 )
@@ -30,9 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nspkit._account import Account
+    from nspkit._constants import Namespace
     from nspkit._generation import Generation
-
-HOOK = "nsp_set_service"
 
 
 class Lease(Tenure):
@@ -42,11 +40,15 @@ class Lease(Tenure):
         generation: The round of the provider's life that it belongs to, and ends with.
     """
 
-    __slots__ = ("_because", "_begun", "_failure", "_holder", "_there", "generation")
+    __slots__ = ("_because", "_begun", "_failure", "_holder", "_namespace", "_there", "generation")
 
-    def __init__(self, account: Account, terms: Terms) -> None:
-        """Make one that was not tried yet."""
+    def __init__(self, account: Account, terms: Terms, namespace: Namespace | None) -> None:
+        """Make one that was not tried yet.
+
+        A provider that was not named is asked if it is one of ``namespace``, and has the hook.
+        """
         super().__init__(account, terms)
+        self._namespace = namespace
         self.generation: Generation | None = None
         self._because: NspError | None = None
         self._begun = False
@@ -55,6 +57,26 @@ class Lease(Tenure):
         self._there = False  # whether the back end has it, or may have it
 
     # -- registering, the first time and again -------------------------------------------------
+
+    def is_asked(self) -> bool:
+        """Whether its provider was named or is meant, else this is over; on a worker.
+
+        Looked at until it has been called, since it may have been out of reach at the begin.
+
+        Raises:
+            NspError: it cannot be loaded; it is taken note of.
+        """
+        if self._namespace is None or self.generation is not None:
+            return True
+        try:
+            lacks = self.account.lacks(HOOK, self._namespace)
+        except NspError as error:
+            # What is broken stays broken; what is still being imported need not.
+            self._take_note(error, final=not isinstance(error, InProgressError))
+            raise
+        if lacks:
+            self.release(lambda: False)
+        return not lacks
 
     def register(self) -> None:
         """Register the service, or renew it, which is the same; starts the provider if need be.
@@ -68,7 +90,8 @@ class Lease(Tenure):
             else:
                 self.generation.run(HOOK, self._work)
         except NspError as error:
-            self._take_note(error)
+            # It lacks the hook, or the operation: no later try changes that.
+            self._take_note(error, final=isinstance(error, OperationNotSupportedError))
             raise
 
     def _begin(self) -> None:
@@ -127,8 +150,11 @@ class Lease(Tenure):
         self._there = True
         self.succeed(began)
 
-    def _take_note(self, error: NspError) -> None:
-        """Remember what went wrong and when to try again, unless it is at its end anyway."""
+    def _take_note(self, error: NspError, *, final: bool) -> None:
+        """Remember what went wrong and when to try again, unless it is at its end anyway.
+
+        What is ``final`` is not tried again: its provider is passed over from then on.
+        """
         generation = self.generation
         if self.account.lifetime.closed_because is not None:
             self.strand(error)  # the provider will never be started again
@@ -138,6 +164,8 @@ class Lease(Tenure):
             self.fail(error)
         else:
             self.job = None  # whoever stops the provider ends this lease in a moment
+        if final:
+            self.drop(error)
 
     # -- when it is due ------------------------------------------------------------------------
 
@@ -146,7 +174,7 @@ class Lease(Tenure):
         if self.job is not None:
             self._late(self.job)
             return
-        self.job = job = Renewal(self)
+        self.job = job = Renewal(self, self.terms.service.name)
         self.due = self.terms.renewals.clock() + (self.terms.ttl or 0.0) / 3.0
         try:
             self.terms.workers.submit(job)
@@ -164,7 +192,7 @@ class Lease(Tenure):
         )
         workers.abandon(job)
         if job.started:
-            self.fail(error, late=job)
+            self.fail(error, late=job, aside=True)
         else:
             job.refuse(error)
 
@@ -284,37 +312,3 @@ class Lease(Tenure):
 
     def _ending(self) -> CancelledError:
         return CancelledError("the registration was ended meanwhile", guid=self.key)
-
-
-class Renewal(Job):
-    """One renewal, on a worker, which knows nothing of the thread that registered."""
-
-    __slots__ = ("_lease",)
-
-    def __init__(self, lease: Lease) -> None:
-        """Make one for that lease."""
-        super().__init__(lease.account, f"the renewal of {lease.terms.service.name!r}")
-        self._lease = lease
-        self.call = partial(Context().run, self._renew)
-
-    @property
-    def generation(self) -> Any:
-        """The round of the provider's life that it is in; None before it was begun."""
-        return self._lease.generation if self.started else None
-
-    def _renew(self) -> None:
-        lease = self._lease
-        try:
-            if lease.ended:
-                lease.release(lambda: False)
-            else:
-                lease.register()
-        except NspError:
-            pass  # it has been taken note of
-        except BaseException as error:
-            # Not even an interrupt may end a worker.
-            self.refuse(translated(lease.name, lease.key, HOOK, error))
-
-    def refuse(self, error: NspError) -> None:
-        """Take note that it did not run."""
-        self._lease.fail(error)

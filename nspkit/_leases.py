@@ -11,12 +11,13 @@ from nspkit._calls import (
     alone,
     errors_of,
     failure_of,
-    is_asked,
     side_by_side,
 )
-from nspkit._lease import HOOK, Lease
+from nspkit._jobs import UPKEEP
+from nspkit._lease import Lease
 from nspkit._tenure import PENDING
-from nspkit.errors import InProgressError, NspError, OperationNotSupportedError
+from nspkit._upkeep import HOOK
+from nspkit.errors import InProgressError, NspError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,13 +58,14 @@ class Leases:
             NspError: no provider has it; nothing is left of it anywhere.
             KeyboardInterrupt: as it came, after the same.
         """
-        self.all = [Lease(account, self._terms) for account in accounts]
+        meant = None if self._directed else namespace
+        self.all = [Lease(account, self._terms, meant) for account in accounts]
         try:
             if self._terms.ttl is not None:
                 for lease in self.all:
                     self._terms.renewals.add(lease)
             if not self._directed:
-                self._begin_everywhere(namespace, seconds)
+                self._begin_everywhere(seconds)
             elif seconds is None:
                 self.all[0].register()
             else:
@@ -73,10 +75,14 @@ class Leases:
             self._roll_back(error)
             raise
 
-    def _begin_everywhere(self, namespace: Namespace, seconds: float | None) -> None:
+    def _begin_everywhere(self, seconds: float | None) -> None:
         def begin(lease: Lease, _turn: Call) -> Any:
-            if not is_asked(lease.account, HOOK, namespace):
+            if not lease.is_asked():
                 return LACKING
+            held = lease.account.held_back()
+            if held is not None:
+                lease.fail(held)
+                raise held
             lease.register()
             return None
 
@@ -95,13 +101,11 @@ class Leases:
 
     def _take_note(self, turn: Turn, outcome: Any) -> None:
         lease = turn.lease
-        if outcome is LACKING:
-            lease.release(lambda: False)
-        elif isinstance(outcome, NspError):
-            if self._terms.ttl is None or isinstance(outcome, OperationNotSupportedError):
+        if isinstance(outcome, NspError):
+            if self._terms.ttl is None:
                 lease.drop(outcome)
             elif lease.state is PENDING and lease.error is None:
-                # It was held back, or is not back yet; then it says itself how it ends.
+                # It got no turn, or is not back yet; then it says itself how it ends.
                 lease.fail(outcome, late=turn if turn.expired and turn.started else None)
 
     def _roll_back(self, error: BaseException) -> None:
@@ -145,7 +149,7 @@ class Leases:
         def release(lease: Lease, turn: Call) -> NspError | None:
             return lease.release(lambda: not turn.stopped)
 
-        turns = [Turn(lease, release) for lease in left]
+        turns = [LastTurn(lease, release) for lease in left]
         failures = list(side_by_side(self._terms.workers, turns, seconds))
         for place, turn in enumerate(turns):
             if not turn.started and not turn.expired:
@@ -169,7 +173,7 @@ class Leases:
 
 
 class Turn(Call):
-    """One lease's turn on a worker, to begin or to end."""
+    """One lease's turn on a worker."""
 
     __slots__ = ("lease",)
 
@@ -182,3 +186,11 @@ class Turn(Call):
     def generation(self) -> Any:
         """The round of the provider's life that it is in; None before it was begun."""
         return self.lease.generation if self.started else None
+
+
+class LastTurn(Turn):
+    """The turn of a lease at its end, which must not wait for lookups that nobody reads."""
+
+    __slots__ = ()
+
+    lane = UPKEEP

@@ -214,10 +214,14 @@ class Picture:
     def stale_since(self) -> float | None:
         """Since when what one of the providers has found may have changed unseen."""
         self._refresh()
-        # Whoever is over and has found nothing leaves nothing behind that could be stale.
-        standings = [one.standing for one in self._watchers if not one.standing.over]
-        standings += [one.standing for one in self._watchers if one.standing.found]
-        return min([one.since for one in standings if one.since is not None], default=None)
+        standings = [watcher.standing for watcher in self._watchers]
+        going_on = [one for one in standings if not one.over]
+        # Who has never told anything is passed over, as in a lookup; and whoever is over and has
+        # found nothing leaves nothing behind that could be stale.
+        counted = [one for one in standings if one.found or (one.has_told and not one.over)]
+        if not counted and all(one.state != WatchState.STARTING for one in going_on):
+            counted = going_on
+        return min([one.since for one in counted if one.since is not None], default=None)
 
     @property
     def errors(self) -> tuple[NspError, ...]:

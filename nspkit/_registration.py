@@ -45,9 +45,11 @@ class Registration:
     `Host.register` makes it. A service with a time to live is renewed after a third of it, by
     worker threads; a renewal registers it anew, so what the back end has forgotten comes back. One
     that fails is seen in `state`, `error` and the events of the host, and is tried again, for
-    ever, each time later. It ends with `close`, with the final cleanup of its provider, or in a
-    forked child, where it is not the child's; then its `state` is ``"released"``. Dropped open, it
-    warns, like a file, and is taken back as soon as somebody comes by.
+    ever, each time later; a provider that cannot be loaded, or that does not support it
+    (WSAEOPNOTSUPP 10045), is passed over and stands in `errors`. It ends with `close`, with the
+    final cleanup of its provider, or in a forked child, where it is not the child's; then its
+    `state` is ``"released"``. Dropped open, it warns, like a file, and is taken back as soon as
+    somebody comes by.
 
     Winsock: NSPSetService with RNRSERVICE_REGISTER, and RNRSERVICE_DELETE at the end.
     """

@@ -1,7 +1,8 @@
 """When registrations are due to be renewed: one thread for a host, while there is something to do.
 
-The thread only looks at the clock. Renewing itself is work for the pool of `_workers`, so that a
-back end that hangs holds up nobody but itself.
+The thread only looks at the clock. Renewing itself is work for the pool of `_workers`, and so is
+telling who subscribed to events, so that a back end or a subscriber that hangs holds up nobody
+but itself.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from nspkit._lock import OwnedLock
+from nspkit._starting import start
 from nspkit.errors import ErrorCode, InProgressError, NspError
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class Renewals:
             if self._leaves or self._thread is None or not self._thread.is_alive():
                 thread = threading.Thread(target=self._run, name="nspkit-renewals", daemon=True)
                 try:
-                    thread.start()  # it waits for the lock before it does anything
+                    start(thread)  # it waits for the lock before it does anything
                 except RuntimeError as error:
                     raise NspError(
                         f"no thread to be had that would renew a registration ({error}); let "

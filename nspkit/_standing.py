@@ -22,7 +22,7 @@ PATIENCE = 30.0
 """Seconds after which a poll that has not come back counts as failed."""
 
 _LONGEST_LIST = 6
-"""How many times the quiet that ends a list it may take, while it goes on."""
+"""After how many times the quiet that ends a list it ends without, unless anything new comes."""
 
 
 class WatchState:
@@ -43,20 +43,23 @@ class Standing:
         since: When it went stale, in the caller's seconds; None while it has not.
         error: What went wrong last; None if nothing is wrong.
         over: Whether nothing comes from this provider any more.
+        has_told: Whether it has ever said anything about what is there.
     """
 
     __slots__ = (
+        "_answered",
         "_empty_since",
-        "_heard",
         "_interval",
         "_known",
         "_limit",
+        "_listed",
         "_name",
         "_quiet",
         "_settles",
         "_silent",
         "_unconfirmed",
         "error",
+        "has_told",
         "over",
         "since",
         "state",
@@ -68,6 +71,7 @@ class Standing:
         self.since: float | None = None
         self.error: NspError | None = None
         self.over = False
+        self.has_told = False
         self._known = known
         self._name = name
         self._interval = interval
@@ -75,7 +79,8 @@ class Standing:
         self._settles: float | None = None
         self._empty_since: float | None = None
         self._unconfirmed: dict[Identity, None] = {}
-        self._heard = False
+        self._answered = False
+        self._listed: set[Identity] = set()
         self._quiet = self._limit = 0.0
         known.of(self)
 
@@ -101,7 +106,10 @@ class Standing:
                 now,
             )
         elif self._settles is not None and now >= self._settles:
-            self._sweep()
+            if self._unconfirmed and not self._answered:
+                self._settles = None  # it has not come back yet, and has not said that all is gone
+            else:
+                self._sweep()
         return late
 
     # -- polls ---------------------------------------------------------------------------------
@@ -109,9 +117,12 @@ class Standing:
     def asked(self, now: float) -> None:
         """Take note that a poll has begun."""
         self._silent = now + PATIENCE
+        if not self._answered:
+            self._settles = None  # of a stream that was not to be had
 
     def listed(self, services: dict[Identity, Service], now: float) -> None:
         """Take over the whole list of what is there."""
+        self.has_told = True
         self._silent = None
         if not services and self.found and self.state is WatchState.STALE:
             self._hold(now)
@@ -130,6 +141,7 @@ class Standing:
         """
         if self._empty_since is None:
             self._empty_since = now
+        self._answered = True
         self._unconfirmed = dict.fromkeys(self.found)
         self._settles = self._empty_since + GRACE
 
@@ -138,7 +150,8 @@ class Standing:
     def begun(self, now: float) -> None:
         """Take note that the provider begins to tell what is there, and then what changes."""
         self._unconfirmed = dict.fromkeys(self.found)
-        self._heard = False
+        self._answered = False
+        self._listed = set()
         self._quiet = GRACE if self._unconfirmed else self._interval
         self._settles = now + self._quiet
         self._limit = now + self._quiet * _LONGEST_LIST
@@ -146,22 +159,32 @@ class Standing:
     def changed(
         self, kind: ChangeKind, identity: Identity, service: Service | None, now: float
     ) -> None:
-        """Take over one change; without a service it is none of those that are asked for."""
-        self._heard = True
-        if self._settles is not None:
-            self._settles = min(now + self._quiet, self._limit)
-        if service is None or kind is ChangeKind.REMOVED:
+        """Take over one change; added without a service it is none of those that are asked for."""
+        self._answered = self.has_told = True
+        if self._settles is not None or self._unconfirmed:
+            self._go_on(kind, identity, now)
+        if kind is ChangeKind.REMOVED:
             self._known.drop(self, identity)
-        else:
+        elif service is not None:
             self._known.put(self, identity, service)
+        else:
+            return
         if identity in self._unconfirmed:
             del self._unconfirmed[identity]
             if not self._unconfirmed:
                 self._settle()
 
+    def _go_on(self, kind: ChangeKind, identity: Identity, now: float) -> None:
+        """Wait for the quiet after the list; without end only as long as new ones come."""
+        if kind is ChangeKind.ADDED and identity not in self._listed:
+            self._limit = now + self._quiet * _LONGEST_LIST
+        self._listed.add(identity)
+        self._settles = min(now + self._quiet, self._limit)
+
     def told(self, now: float) -> None:
         """Take note that the provider has told all that is there."""
-        if self._unconfirmed and not self._heard:
+        self.has_told = True
+        if self._unconfirmed and not self._listed:
             self._hold(now)
         else:
             self._sweep()
@@ -200,4 +223,5 @@ class Standing:
     def _settle(self) -> None:
         self._settles = self._empty_since = None
         self._unconfirmed = {}
+        self._listed = set()
         self.state, self.since, self.error = WatchState.LIVE, None, None

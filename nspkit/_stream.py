@@ -113,11 +113,11 @@ class Stream(Job):
         """Pass on what the provider yields; `LACKING` if it is not one of those that are asked."""
         part, put = self.part, self.results.put
         if not self._directed:
+            if part.account.lacks(part.hook, part.query.namespace):
+                return LACKING
             held = part.account.held_back()
             if held is not None:
                 raise held
-            if part.account.lacks(part.hook, part.query.namespace):
-                return LACKING
         part.begin(self._generation)
         while not self.stopped and (item := part.step()) is not DONE:
             if not self._free:

@@ -6,11 +6,14 @@ the thread that looks at the clock may find a renewal late at the moment in whic
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nspkit._events import EventKind
 from nspkit._renewals import NEVER
 from nspkit._results import again
+from nspkit._upkeep import Telling
+from nspkit.errors import NspError
 
 if TYPE_CHECKING:
     from nspkit._account import Account
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from nspkit._model import Service
     from nspkit._renewals import Renewals
     from nspkit._workers import Workers
-    from nspkit.errors import NspError
 
 PENDING, ACTIVE, LOST, RELEASED = "pending", "active", "lost", "released"
 
@@ -110,10 +112,11 @@ class Tenure:
         if before is not ACTIVE:
             self.tell(EventKind.REGISTERED, now - began)
 
-    def fail(self, error: NspError, late: object = None) -> None:
+    def fail(self, error: NspError, late: object = None, *, aside: bool = False) -> None:
         """Take a failed try down, and be due again, each time later.
 
         ``late`` is a renewal that still is at it, and says itself how it ends, if it ever does.
+        ``aside`` is for threads that must not wait for whoever is told.
         """
         renewals = self.terms.renewals
         with renewals.lock:
@@ -129,7 +132,7 @@ class Tenure:
             else:
                 self.due = NEVER
         renewals.ring(self)
-        self.tell(EventKind.REGISTRATION_FAILED, 0.0, error)
+        self.tell(EventKind.REGISTRATION_FAILED, 0.0, error, aside=aside)
 
     def _patience(self) -> float:
         """Return how long to wait now; never longer than a minute, or than the time to live."""
@@ -164,7 +167,16 @@ class Tenure:
         """The GUID of the provider, for errors and events; None while that is not known."""
         return self.account.lifetime.key
 
-    def tell(self, kind: str, seconds: float, error: NspError | None = None) -> None:
-        """Tell who subscribed to the events of the host."""
+    def tell(
+        self, kind: str, seconds: float, error: NspError | None = None, *, aside: bool = False
+    ) -> None:
+        """Tell who subscribed to the events of the host, here or ``aside``, on another thread."""
         name = f"{self.name}: {self.terms.service.name}"
-        self.terms.events.emit(kind, self.key, name, seconds, error)
+        emit = partial(self.terms.events.emit, kind, self.key, name, seconds, error)
+        if not aside:
+            emit()
+            return
+        try:
+            self.terms.workers.submit(Telling(self.terms.events, emit))
+        except NspError:
+            pass  # it stays untold, as without a thread; the registration shows it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nspkit._constants import ChangeKind
+from nspkit._constants import ChangeKind, LookupFlags, ResultFlags
 from nspkit._known import identity_of
 from nspkit._model import Change
 from nspkit._part import Part
@@ -14,7 +14,8 @@ from nspkit.errors import ErrorCode, ProviderError
 if TYPE_CHECKING:
     from nspkit._account import Account
     from nspkit._cancellation import Cancellation
-    from nspkit._model import Query
+    from nspkit._known import Identity
+    from nspkit._model import Query, Service
 
 LOOKUP, NOTIFY = "nsp_lookup_service", "nsp_notify_change"
 
@@ -50,10 +51,11 @@ class WatchedPart(Part):
     """A part whose items come as (kind, identity, service).
 
     The identity is that of the whole service: narrowed to what the flags ask for, two may look
-    alike. The service is None for a change to one that is not asked for, or not any more.
+    alike. The service is None where nothing that is asked for has come: kind REMOVED if what was
+    there under that identity is not any more, else ADDED.
     """
 
-    __slots__ = ()
+    __slots__ = ("_chooses", "_variants")
 
     def __init__(
         self, account: Account, query: Query, cancellation: Cancellation, hook: str
@@ -61,6 +63,9 @@ class WatchedPart(Part):
         """Make one that has not begun."""
         super().__init__(account, query, cancellation, hook)
         self._plain = False  # every item has to be looked at
+        self._chooses = query.version is not None or not query.flags & LookupFlags.RETURN_ALIASES
+        # What is there by what choices go by, and whether it is wanted; only where one is made.
+        self._variants: dict[Identity, dict[Any, bool]] = {}
 
     def _checked(self, item: Any) -> Any:
         if self.hook == LOOKUP:
@@ -74,4 +79,25 @@ class WatchedPart(Part):
                 "Change objects, or None when all that is there has been told",
                 guid=self._guid,
             )
-        return item.kind, identity_of(item.service), super()._checked(item.service)
+        service = super()._checked(item.service)
+        if self._chooses:
+            return self._chosen(item.kind, item.service, service)
+        return item.kind, identity_of(item.service), service
+
+    def _chosen(self, kind: ChangeKind, told: Service, wanted: Service | None) -> Any:
+        """Tell a change of what is wanted from one of another version, or alias, of that name."""
+        identity = identity_of(told)
+        variant = (told.version, told.flags & ResultFlags.IS_ALIAS)
+        there = self._variants.setdefault(identity, {})
+        if kind is not ChangeKind.ADDED and variant not in there:
+            there.clear()  # what was there has become this one
+        if kind is ChangeKind.REMOVED:
+            there.pop(variant, None)
+        else:
+            there[variant] = wanted is not None
+        has_gone = kind is not ChangeKind.ADDED and not any(there.values())
+        if not there:
+            del self._variants[identity]
+        if wanted is not None:
+            return kind, identity, wanted
+        return ChangeKind.REMOVED if has_gone else ChangeKind.ADDED, identity, None

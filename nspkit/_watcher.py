@@ -22,6 +22,7 @@ from nspkit.errors import (
     NspError,
     OperationNotSupportedError,
     OperationTimeoutError,
+    ProviderLoadError,
     TryAgainError,
 )
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from nspkit._model import Service
 
 LONGEST_HOLD = 3600.0
-"""Seconds after which a provider is polled again, however long holds what it has found."""
+"""Seconds after which a name is asked for again, however long holds what was found."""
 
 
 class Watcher(Member):
@@ -86,7 +87,11 @@ class Watcher(Member):
         held = self.owner.held_back()
         if held is not None:
             raise held
-        if all(self.owner.lacks(hook, self._query.namespace) for hook in (NOTIFY, LOOKUP)):
+        try:
+            if all(self.owner.lacks(hook, self._query.namespace) for hook in (NOTIFY, LOOKUP)):
+                return False
+        except ProviderLoadError as error:
+            self.ended = self.ended or again(error)  # an import that has failed is not repeated
             return False
         self.join()
         return True
@@ -142,6 +147,8 @@ class Watcher(Member):
         self._say(self.standing.listed, found)
         if self._part is not None and self._part.errors:
             self._say(self.standing.noted, again(self._part.errors[-1]))
+        if self._query.name is None:
+            return self._interval  # how long one holds says nothing of others that may come
         holds = [service.ttl for service in found.values() if service.ttl is not None]
         return max(self._interval, min(LONGEST_HOLD, *holds) if holds else 0.0)
 

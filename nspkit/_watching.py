@@ -56,8 +56,9 @@ class Watching:
         Args:
             query: What is looked for, or a whole `Query`; None for anything. What is given beside
                 a whole query replaces that part of it.
-            interval: How many seconds there are between two polls, at least: while what was found
-                holds longer by its ``ttl``, so long, but an hour at most.
+            interval: How many seconds there are between two polls, at least: where a name is
+                asked for and what was found holds longer by its ``ttl``, so long, but an hour at
+                most.
             service_class: The class, a GUID or a DNS-SD type. This and what follows are the
                 restrictions of a `Query`, which tells more about them.
             namespace: Watch the providers of this namespace; ``Namespace.ALL`` for every one.

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from nspkit._workers import PLACES, THREADS, Job, Workers
+from nspkit._jobs import CALLS, EVENTS, UPKEEP
+from nspkit._workers import (
+    EVENTS_THREADS,
+    PLACES,
+    THREADS,
+    UPKEEP_PLACES,
+    UPKEEP_THREADS,
+    Job,
+    Workers,
+)
 from nspkit.errors import InProgressError, NspError
 
 LONG = 30.0
@@ -42,12 +51,29 @@ class Task(Job):
         self.refused = error
 
 
+class Upkeep(Task):
+    """A job of a test that must not wait for lookups."""
+
+    __slots__ = ()
+
+    lane = UPKEEP
+
+
+class Telling(Task):
+    """A job of a test that tells of something."""
+
+    __slots__ = ()
+
+    lane = EVENTS
+
+
 class Room:
     """A pool of workers, and calls that stay until the doors open."""
 
     def __init__(self) -> None:
         self.name = f"test-{id(self)}"
         self.workers = Workers(self.name)
+        self.calls = self.workers._lanes[CALLS]
         self.inside = threading.Semaphore(0)
         self.doors: list[threading.Event] = []
 
@@ -56,23 +82,25 @@ class Room:
         self.doors.append(threading.Event())
         return self.doors[-1]
 
-    def staying(self, owner: str, door: threading.Event, times: int = 1) -> list[Task]:
+    def staying(
+        self, owner: str, door: threading.Event, times: int = 1, kind: type[Task] = Task
+    ) -> list[Task]:
         """Submit calls that stay until the door opens, and wait until they are all inside."""
 
         def stay() -> None:
             self.inside.release()
             door.wait(LONG)
 
-        tasks = [Task(owner, stay, f"call of {owner}") for _ in range(times)]
+        tasks = [kind(owner, stay, f"call of {owner}") for _ in range(times)]
         for task in tasks:
             self.workers.submit(task)
         for _ in tasks:
             assert self.inside.acquire(timeout=LONG)
         return tasks
 
-    def quick(self, owner: str) -> Task:
+    def quick(self, owner: str, kind: type[Task] = Task) -> Task:
         """Submit a call that has nothing to do."""
-        task = Task(owner, lambda: None)
+        task = kind(owner, lambda: None)
         self.workers.submit(task)
         return task
 
@@ -149,7 +177,7 @@ def test_join_waits_for_those_that_work_and_not_for_those_given_up(room: Room) -
 
 def test_join_does_not_wait_for_a_thread_whose_start_was_interrupted(room: Room) -> None:
     """It was noted before it began, and never will begin; to join it would be an error."""
-    room.workers._threads[threading.Thread()] = None
+    room.calls.working[threading.Thread()] = None
     room.workers.join(monotonic() + LONG)
 
 
@@ -209,10 +237,10 @@ def test_an_abandoned_job_keeps_its_place_and_gives_up_its_thread(room: Room) ->
 def test_a_job_is_abandoned_once(room: Room) -> None:
     """By its time-out, its reader and its close: only one thread is replaced for it."""
     (stuck,) = room.staying("p", room.door())
-    assert room.workers._working == 1
+    assert len(room.calls.working) == 1
     for _ in range(3):
         room.workers.abandon(stuck)
-        assert room.workers._working == 0
+        assert room.calls.working == {}
 
 
 def test_the_count_of_threads_is_right_after_many_were_abandoned(room: Room) -> None:
@@ -251,7 +279,7 @@ def test_an_abandoned_thread_that_comes_back_does_not_exceed_the_limit(room: Roo
     waiting = room.quick("c")
     back.set()
     assert stuck.done.wait(LONG)
-    while stuck in room.workers._places.get("s", ()):  # it has come back in a moment
+    while stuck in room.calls.taken.get("s", ()):  # it has come back in a moment
         pass
     assert not waiting.started
     room.workers.abandon(last[0])
@@ -266,7 +294,7 @@ def test_a_job_that_waits_for_a_thread_can_be_taken_back(room: Room) -> None:
     queued = [room.quick("c") for _ in range(PLACES)]
     waiting = room.quick("c")
     room.workers.abandon(queued[0])
-    assert waiting in room.workers._places["c"]
+    assert waiting in room.calls.taken["c"]
     for task in queued:
         room.workers.abandon(task)
     door.set()
@@ -300,6 +328,77 @@ def test_a_job_that_is_done_can_be_abandoned_without_harm(room: Room) -> None:
     assert room.quick("a").done.wait(LONG)
 
 
+def test_a_job_that_an_interrupt_kept_from_the_queue_can_be_taken_back(room: Room) -> None:
+    """It has a place and waits for no thread; whoever was interrupted gives it up."""
+    task = Task("a", lambda: None)
+    room.calls.taken["a"] = [task]
+    room.workers.abandon(task)
+    assert room.calls.taken == {}
+
+
+# Lanes ------------------------------------------------------------------------------------------
+
+
+def test_what_keeps_registrations_waits_for_no_lookup(room: Room) -> None:
+    """All threads and all places of the provider are taken by readers that do not come."""
+    door = room.door()
+    room.staying("p", door, PLACES)
+    room.staying("q", door, PLACES)
+    assert not room.quick("p").started
+    assert room.quick("p", Upkeep).done.wait(LONG)
+    assert room.quick("r", Upkeep).done.wait(LONG)
+    assert room.quick("p", Telling).done.wait(LONG)
+
+
+def test_no_one_owner_takes_all_threads_of_the_upkeep(room: Room) -> None:
+    """One that hangs, before anybody has given it up, exhausts only itself."""
+    door = room.door()
+    stuck = room.staying("p", door, UPKEEP_PLACES, Upkeep)
+    late = room.quick("p", Upkeep)
+    assert room.quick("q", Upkeep).done.wait(LONG)
+    assert not late.started
+    assert room.workers.occupants(late).startswith(f"{UPKEEP_PLACES} call(s): call of p for ")
+    assert room.quick("p").done.wait(LONG), "lookups have places of their own too"
+    for task in stuck:
+        room.workers.abandon(task)
+    assert room.quick("q", Upkeep).done.wait(LONG)
+    assert not late.started
+    door.set()
+    assert late.done.wait(LONG)
+
+
+def test_the_upkeep_has_so_many_threads(room: Room) -> None:
+    """What comes after them waits, and can be taken back; so it is with events."""
+    door = room.door()
+    for owner in "pq":
+        room.staying(owner, door, UPKEEP_THREADS // 2, Upkeep)
+    room.staying("events", door, EVENTS_THREADS, Telling)
+    waiting = [room.quick("r", Upkeep), room.quick("events", Telling)]
+    assert len(room.threads()) == UPKEEP_THREADS + EVENTS_THREADS
+    assert not any(task.started for task in waiting)
+    room.workers.abandon(waiting[0])
+    door.set()
+    assert waiting[1].done.wait(LONG)
+    assert not waiting[0].started
+
+
+def test_the_end_of_a_pool_is_the_end_of_all_lanes(room: Room) -> None:
+    """What runs keeps its provider busy and is waited for, what waits is refused."""
+    door, now = room.door(), object()
+    (task,) = room.staying("p", door, kind=Upkeep)
+    task.round = now
+    assert room.workers.busy("p", now)
+    room.staying("p", door, UPKEEP_PLACES - 1, Upkeep)
+    waiting = room.quick("p", Upkeep)
+    room.workers.close("is refused: the host was closed")
+    refused = [waiting, room.quick("q", Upkeep)]
+    assert [int(task.refused.code) for task in refused if task.refused] == [10093] * 2
+    threading.Timer(0.01, door.set).start()
+    room.workers.join(monotonic() + LONG)
+    assert room.threads() == []
+    assert not room.workers.busy("p", now)
+
+
 # Closed -----------------------------------------------------------------------------------------
 
 
@@ -310,7 +409,7 @@ def test_a_closed_pool_takes_no_work(room: Room) -> None:
     assert task.refused is not None
     assert task.refused.code == 10093
     assert task.refused.message == "a call is refused: the host was closed"
-    assert room.workers._places == {}
+    assert room.calls.taken == {}
 
 
 def test_closing_refuses_what_waits_for_a_thread_and_what_waits_for_a_place(room: Room) -> None:
@@ -320,7 +419,7 @@ def test_closing_refuses_what_waits_for_a_thread_and_what_waits_for_a_place(room
     waiting = [room.quick(owner) for owner in "abcc"]
     room.workers.close("is refused: the host was closed")
     assert [int(task.refused.code) for task in waiting if task.refused] == [10093] * 4
-    assert list(room.workers._places) == ["a", "b"]
+    assert list(room.calls.taken) == ["a", "b"]
     door.set()
     assert all(task.done.wait(LONG) for task in running)
 
@@ -335,8 +434,8 @@ def test_without_any_thread_a_job_is_refused(room: Room, no_threads: Callable[[]
     assert task.refused is not None
     assert task.refused.code == 10055
     assert "a call (can't start new thread)" in task.refused.message
-    assert room.workers._places == {}
-    assert room.workers._working == 0
+    assert room.calls.taken == {}
+    assert room.calls.working == {}
 
 
 def test_with_one_thread_a_job_waits_for_it(room: Room, no_threads: Callable[[], None]) -> None:
@@ -359,8 +458,8 @@ def test_when_the_last_thread_hangs_all_that_wait_are_refused(
     waiting = [room.quick("q") for _ in range(PLACES + 2)]
     room.workers.abandon(stuck)
     assert [int(task.refused.code) for task in waiting if task.refused] == [10055] * (PLACES + 2)
-    assert list(room.workers._places) == ["p"]
-    assert room.workers._waiting == {}
+    assert list(room.calls.taken) == ["p"]
+    assert room.calls.waiting == {}
 
 
 def test_what_a_job_does_when_refused_is_its_own_business() -> None:
@@ -368,6 +467,183 @@ def test_what_a_job_does_when_refused_is_its_own_business() -> None:
     job = Job("p", "a call")
     job.refuse(NspError("x", code=10055))
     assert job.generation is None
+
+
+def test_no_thread_is_no_interrupt_that_was_handled_before(
+    room: Room, no_threads: Callable[[], None]
+) -> None:
+    """Whoever cleans up after a Ctrl-C has an exception that is not this call's."""
+    no_threads()
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        task = room.quick("p")
+    assert task.refused is not None
+    assert task.refused.code == 10055
+
+
+# Starts that are interrupted --------------------------------------------------------------------
+
+
+class Strikes:
+    """Interrupts the next ``left`` starts of threads."""
+
+    def __init__(self, *, late: bool, renamed: bool) -> None:
+        self.left = 0
+        self.late = late
+        self.renamed = renamed
+        self.plain = threading.Thread.start
+        self.struck: list[threading.Thread] = []
+
+    def start(self, thread: threading.Thread) -> None:
+        """Be the method of the thread."""
+        if not self.left or threading.current_thread() is not threading.main_thread():
+            self.plain(thread)
+            return
+        self.left -= 1
+        self.struck.append(thread)
+        if self.late:
+            self.plain(thread)
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if self.renamed:
+                raise RuntimeError("release unlocked lock")  # noqa: B904
+            raise
+
+
+def _starter(strikes: Strikes) -> Callable[[threading.Thread], None]:
+    """Return what can be a method; a bound method cannot."""
+
+    def start(thread: threading.Thread) -> None:
+        strikes.start(thread)
+
+    return start
+
+
+@pytest.fixture(
+    params=[(False, False), (True, False), (True, True)], ids=["before", "after", "renamed"]
+)
+def strikes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Strikes:
+    """Interrupts starts before the thread runs, or when it does, or as `threading` says it."""
+    late, renamed = request.param
+    strikes = Strikes(late=late, renamed=renamed)
+    monkeypatch.setattr(threading.Thread, "start", _starter(strikes))
+    return strikes
+
+
+@pytest.mark.parametrize("kind", [Task, Upkeep])
+def test_interrupted_starts_use_up_no_threads(
+    room: Room, strikes: Strikes, kind: type[Task]
+) -> None:
+    """However many there are; each comes out as the interrupt that it is."""
+    lane = room.workers._lanes[kind.lane]
+    for _ in range(2 * THREADS):
+        task = kind("p", lambda: None)
+        strikes.left = 2
+        with pytest.raises(KeyboardInterrupt):
+            room.workers.submit(task)
+        strikes.left = 0
+        assert task.refused is None
+        room.workers.abandon(task)
+    for thread in room.threads():
+        thread.join(LONG)
+    assert (lane.working, lane.taken) == ({}, {})
+    assert room.quick("p", kind).done.wait(LONG)
+
+
+def test_an_interrupted_start_keeps_nobody_elses_work_waiting(room: Room, strikes: Strikes) -> None:
+    """Who is struck while another thread's job waits for a thread has one started for it."""
+    task = Task("p", lambda: None)
+    room.calls.enter(task)
+    strikes.left = 1
+    with pytest.raises(KeyboardInterrupt):
+        room.workers.abandon(Task("q", lambda: None))
+    assert task.done.wait(LONG)
+
+
+def test_a_thread_that_begins_after_its_start_was_given_up_leaves(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was on its way when the interrupt struck; it counts no more, and takes nothing."""
+    begun: list[threading.Thread] = []
+    plain = threading.Thread.start
+
+    def strike(thread: threading.Thread) -> None:
+        begun.append(thread)
+        raise KeyboardInterrupt
+
+    task = Task("p", lambda: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", strike)
+        with pytest.raises(KeyboardInterrupt):
+            room.workers.submit(task)
+    for thread in begun:
+        plain(thread)
+        thread.join(LONG)
+    assert len(begun) == 2
+    assert not task.started
+    assert room.workers._leaving == begun[1:]
+    room.workers.abandon(task)
+    assert room.calls.taken == {}
+
+
+def test_a_thread_that_works_counts_although_its_start_was_interrupted(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interrupt came when it had a job: it is waited for at the end, as others are."""
+    plain, inside, door = threading.Thread.start, threading.Event(), room.door()
+
+    def strike(thread: threading.Thread) -> None:
+        plain(thread)
+        assert inside.wait(LONG)
+        raise KeyboardInterrupt
+
+    task = Task("p", lambda: (inside.set(), door.wait(LONG)))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", strike)
+        with pytest.raises(KeyboardInterrupt):
+            room.workers.submit(task)
+    assert list(room.calls.working.values()) == [task]
+    door.set()
+    assert task.done.wait(LONG)
+
+
+def test_an_interrupted_loan_is_none(room: Room, strikes: Strikes) -> None:
+    """What lasts is not kept where it never began; where it did, it ends by itself."""
+    for _ in range(PLACES + 1):
+        task = Task("p", lambda: None)
+        strikes.left = 1
+        with pytest.raises(KeyboardInterrupt):
+            room.workers.lend(task)
+        task.abandoned = True
+        assert task.refused is None
+    for thread in strikes.struck:
+        if strikes.late:
+            thread.join(LONG)
+    assert room.workers._lasting == {}
+
+
+def test_a_loan_whose_thread_begins_after_it_was_given_up_does_nothing(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows of it any more."""
+    begun: list[threading.Thread] = []
+
+    def strike(thread: threading.Thread) -> None:
+        begun.append(thread)
+        raise KeyboardInterrupt
+
+    task = Task("p", lambda: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", strike)
+        with pytest.raises(KeyboardInterrupt):
+            room.workers.lend(task)
+    (thread,) = begun
+    thread.start()
+    thread.join(LONG)
+    assert not task.started
+    assert not task.done.is_set()
 
 
 # What it tells ----------------------------------------------------------------------------------
@@ -475,7 +751,7 @@ def test_many_who_submit_and_abandon_lose_nothing(room: Room) -> None:
     for thread in room.threads():
         thread.join(LONG)
     assert 8 * 300 - given_up <= ran <= 8 * 300
-    assert room.workers._places == {}
-    assert room.workers._waiting == {}
-    assert room.workers._working == 0
-    assert not room.workers._queue
+    assert room.calls.taken == {}
+    assert room.calls.waiting == {}
+    assert room.calls.working == {}
+    assert not room.calls.queue

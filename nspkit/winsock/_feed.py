@@ -1,18 +1,25 @@
-"""What has changed since a query was answered: a watch, read for the sake of one handle."""
+"""What has changed since a query was answered: a watch, read for the sake of one handle.
+
+What counts is the difference between what the reader of the query was told, by its results and by
+changes, and what is there now.
+"""
 
 from __future__ import annotations
 
 import threading
+from time import sleep
 from typing import TYPE_CHECKING
 
-from nspkit import WatchState
+from nspkit import Change, ChangeKind, ResultFlags, WatchState
 from nspkit.errors import CancelledError, ErrorCode, NotInitialisedError, NspError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
-    from nspkit import Change, Watch
+    from nspkit import Address, Service, Watch
 
+    Identity = tuple[UUID | None, str, str]
     Completion = Callable[[int], object]
 
 MOMENT = 0.05
@@ -22,24 +29,81 @@ LAST_MOMENT = 1.0
 """Seconds for which the end of a query waits for the completions that it causes."""
 
 
+class Told:
+    """What the reader of a query at one provider was told is there.
+
+    Attributes:
+        services: By what makes it the same service, all results for it, or its newest change.
+        complete: Whether the results have come to their end.
+    """
+
+    __slots__ = ("complete", "services")
+
+    def __init__(self) -> None:
+        """Make one of a query that has told nothing."""
+        self.services: dict[Identity, list[Service]] = {}
+        self.complete = False
+
+    def add(self, service: Service) -> None:
+        """Take note of a result."""
+        self.services.setdefault(identity_of(service), []).append(service)
+
+    def agrees(self, identity: Identity, now: Service | None) -> bool:
+        """Whether what was told of a service is what is there now."""
+        told = self.services.get(identity)
+        if told is None or now is None:
+            return told is None and now is None
+        # Of several results a poll makes one, the first at all addresses; where a provider tells
+        # changes, each takes the place of the one before.
+        at_all = frozenset(address for one in told for address in one.addresses)
+        return content_of(now) in ((content_of(told[0])[0], at_all), content_of(told[-1]))
+
+    def change(self, identity: Identity, now: Service | None) -> Change:
+        """Take note that the reader gets what is there now, as the change that this is to it."""
+        told = self.services.pop(identity, None)
+        if now is None:
+            assert told is not None  # else it agrees
+            return Change(ChangeKind.REMOVED, told[0])
+        self.services[identity] = [now]
+        return Change(ChangeKind.CHANGED if told else ChangeKind.ADDED, now)
+
+
+def identity_of(service: Service) -> Identity:
+    """Return what makes a service the same one to a watch, whatever is changed about it."""
+    return service.service_class, service.name, service.context
+
+
+def content_of(service: Service) -> tuple[Service, frozenset[Address]]:
+    """Return what a watch compares: not how long it holds, nor the order of addresses."""
+    flags = service.flags & ~(
+        ResultFlags.IS_ADDED | ResultFlags.IS_CHANGED | ResultFlags.IS_DELETED
+    )
+    return service.replace(ttl=None, addresses=(), flags=flags), frozenset(service.addresses)
+
+
 class Feed:
     """The changes of one query: polled, waited for, taken one by one."""
 
     __slots__ = (
+        "_compared",
         "_completions",
         "_lock",
-        "_pending",
-        "_seen",
+        "_news",
+        "_settled",
+        "_there",
         "_thread",
+        "_told",
         "_waiting",
         "_watch",
     )
 
-    def __init__(self, watch: Watch) -> None:
-        """Make one of a watch that nobody else reads."""
+    def __init__(self, watch: Watch, told: Told) -> None:
+        """Make one of a watch that nobody else reads, and of what the query tells its reader."""
         self._watch = watch
-        self._seen = -1  # a generation, once it is settled
-        self._pending: Change | None = None
+        self._told = told
+        self._there: dict[Identity, Service] = {}
+        self._news: dict[Identity, None] = {}  # what may be another than was told
+        self._settled = self._compared = False
         self._completions: list[Completion] = []
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
@@ -51,14 +115,14 @@ class Feed:
         Raises:
             NspError: it cannot be known, for the reason that the watch gives.
         """
-        if self._seen < 0:
+        while not self._settled:
             while self._watch.state == WatchState.STARTING:
-                self._watch.wait(MOMENT)
+                sleep(MOMENT)  # not in the watch: another thread may settle, too
             self._refuse()
-            # In this order nothing is missed: what changes in between is told twice.
-            generation = self._watch.generation
-            self._watch.snapshot()
-            self._seen = generation
+            with self._lock:
+                if not self._settled:
+                    self._there = {identity_of(one): one for one in self._watch.snapshot()}
+                    self._settled = True
 
     def poll(self) -> None:
         """Return if there is a change that was not taken.
@@ -66,8 +130,9 @@ class Feed:
         Raises:
             NspError: there is none (WSAEWOULDBLOCK 10035), or that cannot be told.
         """
-        if self._watch.changed_since(self._seen):
-            return
+        with self._lock:
+            if self._look():
+                return
         self._refuse()
         raise NspError("the results have not changed", code=ErrorCode.WSAEWOULDBLOCK)
 
@@ -79,17 +144,51 @@ class Feed:
             raise self._watch.error
 
     def take(self) -> Change | None:
-        """Return the next change, None if there is none at the moment."""
+        """Return the next change, None if there is none at the moment; all results are read.
+
+        Raises:
+            NspError: there will be none.
+        """
         with self._lock:
-            change, self._pending = self._pending, None
-            # A watch has one reader: while a completion waits, the change that it waits for is
-            # the next one, and comes through it.
-            if change is None and self._seen >= 0 and not self._waiting:
-                generation = self._watch.generation
-                change = self._watch.wait(0.0)
-                if change is None:
-                    self._seen = generation
-            return change
+            if not self._settled or not self._look():
+                return None
+            identity = next(iter(self._news))
+            del self._news[identity]
+            return self._told.change(identity, self._there.get(identity))
+
+    def _look(self) -> bool:
+        """Tell whether there is a change that was not taken, under the lock.
+
+        Raises:
+            NspError: there is none, and there will be none.
+        """
+        ended: NspError | None = None
+        # A watch has one reader: while a completion waits, what comes next comes through it.
+        try:
+            while not self._waiting and (change := self._watch.wait(0.0)) is not None:
+                self._note(change)
+        except NspError as error:
+            ended = error
+        if self._told.complete and not self._compared:
+            self._compared = True
+            self._news = dict.fromkeys((*self._told.services, *self._there))
+        while self._news:
+            identity = next(iter(self._news))
+            if not self._told.agrees(identity, self._there.get(identity)):
+                return True
+            del self._news[identity]
+        if ended is not None:
+            raise ended
+        return False
+
+    def _note(self, change: Change) -> None:
+        """Take over a change of what is there."""
+        identity = identity_of(change.service)
+        if change.kind is ChangeKind.REMOVED:
+            self._there.pop(identity, None)
+        else:
+            self._there[identity] = change.service
+        self._news[identity] = None
 
     def notify(self, completion: Completion) -> None:
         """Call ``completion`` once there is a change that was not taken, on a thread of its own.
@@ -113,24 +212,30 @@ class Feed:
                 if not self._completions:
                     self._thread = None
                     return
-                self._waiting = self._pending is None
-            code = self._await_change() if self._waiting else 0
+            code = self._await_change()
             with self._lock:
                 completions, self._completions = self._completions, []
             for completion in completions:
                 complete(completion, code)
 
     def _await_change(self) -> int:
-        """Wait for the next change and keep it; returns 0, or the code of what came instead."""
+        """Wait until there is a change; returns 0, or the code of what came instead."""
         try:
-            self._pending = next(self._watch)
+            while True:
+                with self._lock:
+                    self._waiting = False
+                    if self._look():
+                        return 0
+                    self._waiting = True
+                change = next(self._watch)
+                with self._lock:
+                    self._note(change)
         except (CancelledError, NotInitialisedError):
             return int(ErrorCode.WSA_OPERATION_ABORTED)
         except NspError as error:
             return int(error.code)
         finally:
             self._waiting = False
-        return 0
 
     def close(self) -> None:
         """End the watch: who waits is told that it was aborted."""

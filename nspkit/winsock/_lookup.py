@@ -87,8 +87,9 @@ def WSANSPIoctl(
 
     SIO_NSP_NOTIFY_CHANGE asks whether the results have changed. Without ``completion`` it is a
     poll: 0 if they have, WSAEWOULDBLOCK (10035) if they are still valid. The first one learns
-    what is there, and waits for that; every change after it is told, until
-    `WSALookupServiceNext` has fetched it.
+    what is there, and waits for that. What differs from the results that `WSALookupServiceNext`
+    has delivered is a change, until it has fetched that too; results that are still to be read
+    come first, and are compared at their end.
 
     Args:
         handle: The query.

@@ -13,7 +13,7 @@ from nspkit.errors import (
     NoMoreError,
     NspError,
 )
-from nspkit.winsock._feed import Feed
+from nspkit.winsock._feed import Feed, Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,17 @@ _UNUSABLE = frozenset(set(EntryState) - {EntryState.OK})
 class Search:
     """One query, from its begin to its end."""
 
-    __slots__ = ("_claims", "_feeds", "_host", "_lookup", "_query", "_session", "_told")
+    __slots__ = (
+        "_claims",
+        "_feeds",
+        "_has_told_failure",
+        "_host",
+        "_keeps",
+        "_lookup",
+        "_query",
+        "_session",
+        "_told",
+    )
 
     def __init__(
         self, host: Host, query: Query, lookup: Lookup, session: Session | None = None
@@ -53,7 +63,9 @@ class Search:
         self._lookup = lookup
         self._session = session
         self._feeds: dict[None, Feed] = {}
-        self._told = query.provider is not None  # then the lookup raises it
+        self._has_told_failure = query.provider is not None  # then the lookup raises it
+        self._told = Told()
+        self._keeps: bool | None = None  # whether it keeps what it tells, once that is known
         self._claims: dict[None, object] = {}
 
     # -- results -------------------------------------------------------------------------------
@@ -77,13 +89,18 @@ class Search:
 
     def _following(self) -> Service:
         try:
-            return next(self._lookup)
+            service = next(self._lookup)
+            if self._is_kept():
+                self._told.add(service)
+            return service
         except StopIteration:
+            self._told.complete = self._is_kept()
             self._tell_last_failure()
         except InProgressError:
             raise  # two threads at once: nobody has failed
         except NspError:
-            self._told = True
+            self._told.complete = self._is_kept()
+            self._has_told_failure = True
             raise
         feed = self._feeds.get(None)
         change = None if feed is None else feed.take()
@@ -91,14 +108,24 @@ class Search:
             raise NoMoreError("there are no more results")
         return flagged(change)
 
+    def _is_kept(self) -> bool:
+        """Whether to keep what is told: of one provider, at which changes can be asked for."""
+        if self._keeps is None:
+            try:
+                self.provider()
+                self._keeps = True
+            except InvalidArgumentError:
+                self._keeps = False
+        return self._keeps
+
     def _tell_last_failure(self) -> None:
         """Raise, once, what the last provider failed with after others have answered.
 
         One that could not even be started was left out from the beginning, and is not told.
         """
-        if self._told:
+        if self._has_told_failure:
             return
-        self._told = True
+        self._has_told_failure = True
         errors = self._lookup.errors
         asked = [one for one in self._serving() if one.state not in _UNUSABLE] if errors else []
         if asked and errors[-1].guid == asked[-1].guid:
@@ -158,7 +185,7 @@ class Search:
         feed = self._feeds.get(None)
         if feed is None:
             watched: Any = self._host if self._session is None else self._session
-            fresh = Feed(watched.watch(self._query.replace(provider=provider)))
+            fresh = Feed(watched.watch(self._query.replace(provider=provider)), self._told)
             feed = self._feeds.setdefault(None, fresh)
             if feed is not fresh or self._claims:
                 fresh.close()  # another thread was quicker, or has ended the query

@@ -890,7 +890,7 @@ def test_a_lookup_that_waits_for_a_place_is_ended(stage: Any, until: Any) -> Non
     opened = Opened(stage)
     held = [opened.host.lookup("deaf") for _ in range(40)]
     workers = opened.host._accounts.workers
-    until(lambda: workers._waiting)
+    until(lambda: workers._lanes["calls"].waiting)
     late = held[-1]
     assert not late._state._asked[0].started
     reader = stage.task(lambda: list(late))

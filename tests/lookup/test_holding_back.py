@@ -166,6 +166,18 @@ def test_a_success_ends_it_and_starts_the_count_afresh(
     assert starts.tried == tried + 2
 
 
+def test_one_that_is_not_meant_is_passed_over_in_silence(
+    stage: Any, names: Names, clock: Clock, starts: Starts
+) -> None:
+    """It has no such hook, so that it could not start is no error of a lookup."""
+    host = stage.host(stage.provider("mute", None, startup=starts), stage.provider("q"))
+    with pytest.raises(ProviderLoadError):
+        host.startup("mute")
+    lookup = host.lookup("x")
+    assert len(names(lookup)) == 1
+    assert lookup.errors == ()
+
+
 def test_when_nobody_could_be_asked_the_lookup_fails(stage: Any, clock: Clock) -> None:
     """All are held back: `LookupFailedError` with the code of the last."""
     host = stage.host(

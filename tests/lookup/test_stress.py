@@ -126,6 +126,7 @@ def test_nothing_is_lost_closed_twice_or_left(stage: Any, nspkit_threads: Any, s
     assert crowd.codes <= EXPECTED
     assert nspkit_threads() == []
     workers = crowd.host._accounts.workers
-    assert (workers._working, workers._places, workers._waiting) == (0, {}, {})
+    for lane in workers._lanes.values():
+        assert (lane.working, lane.taken, lane.waiting) == ({}, {}, {})
     for account in crowd.host._accounts.all.values():
         assert (account.lifetime.count, account.lifetime.inside) == (0, {})

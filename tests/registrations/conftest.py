@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -234,9 +235,15 @@ class Stage:
         """Return a registry whose provider has these hooks."""
         return Registry(name, self.clock, hooks, **info)
 
-    def host(self, *registries: Registry, jitter: float = 0.0, **options: Any) -> Host:
+    def host(
+        self,
+        *registries: Registry,
+        jitter: float = 0.0,
+        catalog: Catalog | None = None,
+        **options: Any,
+    ) -> Host:
         """Return a host of these registries, in this order, whose renewals go by the clock."""
-        catalog = Catalog()
+        catalog = catalog or Catalog()
         for registry in registries:
             catalog.install(registry.provider_class)
         host = Host(catalog=catalog, **options)
@@ -279,6 +286,35 @@ def stage() -> Iterator[Stage]:
         yield stage
     finally:
         stage.end()
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Catalog]:
+    """A function that installs modules with a provider ``P`` each, and registries after them.
+
+    It takes the source of each module by the short name of its provider.
+    """
+    monkeypatch.syspath_prepend(tmp_path)
+    # coverage looks at a changed path when it meets the next new file, and takes out of
+    # sys.modules what other threads import meanwhile. It shall meet one before there are any.
+    exec(compile("", str(tmp_path / "nothing.py"), "exec"))
+
+    def install(sources: dict[str, str], *registries: Registry) -> Catalog:
+        for name, source in sources.items():
+            module = f"installed_{name}_{uuid.uuid4().hex}"
+            (tmp_path / f"{module}.py").write_text(source)
+            folder = tmp_path / f"{module}-1.0.dist-info"
+            folder.mkdir()
+            (folder / "METADATA").write_text(
+                f"Metadata-Version: 2.1\nName: {module.replace('_', '-')}\nVersion: 1.0\n"
+            )
+            (folder / "entry_points.txt").write_text(f"[nspkit.providers]\n{name} = {module}:P\n")
+        catalog = Catalog.discover(path=[str(tmp_path)])
+        for registry in registries:
+            catalog.install(registry.provider_class)
+        return catalog
+
+    return install
 
 
 @pytest.fixture(autouse=True)

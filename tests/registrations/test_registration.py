@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +25,10 @@ from nspkit import (
     RegistrationState,
     Service,
     ServiceOperation,
+    _once,
 )
+from nspkit._lease import Lease
+from nspkit._workers import PLACES, UPKEEP_PLACES
 from nspkit.errors import (
     AccessDeniedError,
     CancelledError,
@@ -36,6 +41,31 @@ from nspkit.errors import (
 )
 
 LONG = 30.0
+SETS = ("nsp_startup", "nsp_cleanup", "nsp_set_service", "nsp_lookup_service")
+QUICK = """
+import uuid
+from nspkit import Namespace, ProviderInfo, hookimpl
+
+
+class P:
+    info = ProviderInfo(uuid.uuid4(), __name__, Namespace.DNS, "1.0")
+
+    @hookimpl
+    def nsp_startup(self): ...
+
+    @hookimpl
+    def nsp_cleanup(self): ...
+
+    @hookimpl
+    def nsp_set_service(self): ...
+"""
+SLOW = f"""
+import slow_gate
+
+slow_gate.ready.set()
+assert slow_gate.go.wait({LONG})
+{QUICK}
+"""
 WEB = Service("web", addresses=[Address.inet("192.0.2.1", 80)])
 BOTH = pytest.mark.parametrize("directed", [True, False], ids=["directed", "everywhere"])
 
@@ -201,6 +231,33 @@ def test_no_thread_for_renewals_is_told(
         assert threads("nspkit-renewals") == 1
 
 
+@pytest.mark.parametrize("renamed", [False, True], ids=["as it came", "by threading"])
+def test_an_interrupt_while_the_thread_starts_is_one(
+    stage: Any, monkeypatch: pytest.MonkeyPatch, renamed: bool
+) -> None:
+    """Also where `threading` makes an error of its own of it; nothing is left."""
+    alpha = stage.registry()
+    host = stage.host(alpha)
+    start = threading.Thread.start
+
+    def strike(thread: threading.Thread) -> None:
+        start(thread)
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if renamed:
+                raise RuntimeError("cannot release un-acquired lock")  # noqa: B904
+            raise
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", strike)
+        with pytest.raises(KeyboardInterrupt):
+            host.register(WEB, ttl=30)
+    assert alpha.calls == []
+    with host.register(WEB, ttl=30) as registration:
+        assert registration.state == RegistrationState.ACTIVE
+
+
 # -- the thread --------------------------------------------------------------------------------
 
 
@@ -235,6 +292,26 @@ def test_a_thread_whose_start_was_interrupted_leaves(stage: Any) -> None:
     host = stage.host(stage.registry())
     with host.register(WEB, ttl=30):
         stage.task(host._accounts.renewals._run).result()
+
+
+def test_lookups_that_nobody_reads_hold_up_no_renewal_and_no_end(stage: Any, until: Any) -> None:
+    """Their workers keep all places of the provider, and wait for a reader."""
+    alpha = stage.registry()
+    host = stage.host(alpha)
+    for number in range(100):
+        host.set_service(Service(str(number)), ServiceOperation.REGISTER)
+    registration = host.register(WEB, ttl=30)
+    lookups = [host.lookup() for _ in range(PLACES)]
+    for lookup in lookups:
+        next(lookup)
+    assert len(host._accounts.workers._lanes["calls"].taken) == 1
+    for round in range(1, 4):
+        stage.clock.advance(10)
+        until(lambda round=round: registration.expires == 1000 + round * 10 + 30)
+    registration.close(timeout=LONG)
+    assert alpha.named("DELETE") == ["web"]
+    for lookup in lookups:
+        lookup.close()
 
 
 # -- renewing ----------------------------------------------------------------------------------
@@ -317,7 +394,7 @@ def test_what_a_renewal_leaves_in_its_context_is_gone(
     """The same thread does the next one, which starts afresh."""
     from nspkit import _workers
 
-    monkeypatch.setattr(_workers, "THREADS", 1)
+    monkeypatch.setattr(_workers, "UPKEEP_THREADS", 1)
     request: ContextVar[str] = ContextVar("request", default="none")
     alpha = stage.registry()
     host = stage.host(alpha)
@@ -331,7 +408,11 @@ def test_what_a_renewal_leaves_in_its_context_is_gone(
 
         alpha.before = look
         stage.clock.advance(10)
-        until(lambda: sum(map(len, host._accounts.workers._places.values())) == 2)
+        until(
+            lambda: (
+                [len(one) for one in host._accounts.workers._lanes["upkeep"].taken.values()] == [2]
+            )
+        )
         gate.set()
         until(lambda: len(seen) == 2)
         alpha.before = lambda operation, service: None
@@ -441,7 +522,8 @@ def test_a_renewal_that_hangs_is_seen_and_holds_up_nobody(
         assert registration.error.guid == alpha.guid
         assert re.search(r"'alpha'.*renewal of 'web'.*30 s", registration.error.message)
         until(lambda: len(beta.calls) == 3)
-        until(lambda: host._accounts.workers._working == 0)  # one that hangs counts no more
+        lane = host._accounts.workers._lanes["upkeep"]
+        until(lambda: not lane.working)  # one that hangs counts no more
         until(lambda: events[-1] == ("registration failed", "alpha: web", 10060))
         assert registration._state.all[0].due == float("inf"), "the worker says how it ends"
         stage.clock.advance(200)
@@ -456,16 +538,17 @@ def test_a_renewal_that_gets_no_turn_is_seen(stage: Any, until: Any) -> None:
     alpha = stage.registry()
     host = stage.host(alpha)
     gate = stage.gate()
-    others = [host.register(Service(f"other {n}"), ttl=30) for n in range(32)]
+    others = [host.register(Service(f"other {n}"), ttl=30) for n in range(UPKEEP_PLACES)]
     with host.register(WEB, ttl=40) as registration:
         alpha.before = lambda operation, service: gate.wait(LONG) and None
         stage.clock.advance(10)
-        until(lambda: len(alpha.calls) == 65)
+        until(lambda: len(alpha.calls) == 2 * UPKEEP_PLACES + 1)
         stage.clock.advance(4)
         until(lambda: registration._state.all[0].job is not None)
         stage.clock.advance(14)
         until(lambda: registration.state == RegistrationState.LOST)
-        assert "occupied by 32 call(s): the renewal of 'other" in registration.error.message
+        message = registration.error.message
+        assert f"occupied by {UPKEEP_PLACES} call(s): the renewal of 'other" in message
         assert registration._state.all[0].due == stage.clock() + 1
         gate.set()
         stage.clock.advance(1)
@@ -689,6 +772,139 @@ def test_a_provider_that_is_held_back_is_asked_later(stage: Any, until: Any, fai
         until(lambda: registration.state == RegistrationState.ACTIVE)
 
 
+def test_a_provider_that_is_held_back_and_is_not_meant_is_passed_over(
+    stage: Any, failing: Any
+) -> None:
+    """It lacks the hook, or is of another namespace: the registration does not wait for it."""
+    alpha, beta = stage.registry("alpha", hooks=SETS[:2]), stage.registry("beta")
+    gamma = stage.registry("gamma", namespace=Namespace.NIS)
+    host = stage.host(alpha, beta, gamma)
+    for registry in (alpha, gamma):
+        registry.startup = failing(NotReadyError("no server"))
+        with pytest.raises(NotReadyError):
+            host.startup(registry.name)
+    with host.register(WEB, ttl=30, namespace=Namespace.DNS) as registration:
+        assert registration.state == RegistrationState.ACTIVE
+        assert registration.errors == ()
+        assert registration.providers == (beta.guid,)
+
+
+def test_one_that_is_held_back_when_nobody_waits_any_more_is_asked_later(
+    stage: Any, until: Any, failing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its import took longer than the begin could wait: it says itself how that ended."""
+    alpha, beta = stage.registry("alpha"), stage.registry("beta")
+    alpha.startup = failing(NotReadyError("no server"))
+    host = stage.host(alpha, beta)
+    with pytest.raises(NotReadyError):
+        host.startup("alpha")
+    account, gate = host._accounts.of("alpha"), stage.gate()
+    account.held_until += 1000.0
+    lacks = type(account).lacks
+
+    def slow(self: Any, *args: Any) -> Any:
+        if self is account:
+            gate.wait(LONG)
+        return lacks(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(account), "lacks", slow)
+        registration = host.register(WEB, ttl=30, timeout=0.2)
+        assert [error.code for error in registration.errors] == [10060]
+        gate.set()
+        until(lambda: registration._state.all[0].job is None)
+    assert [error.code for error in registration.errors] == [10091]
+    alpha.startup = lambda: None
+    stage.clock.advance(1)
+    until(lambda: registration.state == RegistrationState.ACTIVE)
+    registration.close()
+
+
+def test_one_that_got_no_turn_at_the_begin_is_passed_over_when_it_has_one(
+    stage: Any, until: Any
+) -> None:
+    """Only then is it known that it is not meant; it is not registered there."""
+    alpha, beta = stage.registry("alpha", namespace=Namespace.NIS), stage.registry("beta")
+    host = stage.host(alpha, beta)
+    registration = host.register(WEB, ttl=30, namespace=Namespace.DNS)
+    leases = registration._state
+    lease = Lease(host._accounts.of("alpha"), leases._terms, Namespace.DNS)
+    host._accounts.renewals.add(lease)
+    leases.all.insert(0, lease)
+    lease.fail(OperationTimeoutError("no turn"))
+    stage.clock.advance(1)
+    until(lambda: lease.over)
+    assert lease.error is None
+    assert alpha.hooks_called == []
+    registration.close()
+
+
+def test_one_that_does_not_support_a_renewal_is_left_out(
+    stage: Any, until: Any, told: Any, failing: Any
+) -> None:
+    """No later try changes that (10045); what is there is taken back, and it is told why."""
+    alpha = stage.registry()
+    host = stage.host(alpha)
+    events = told(host)
+    registration = host.register(WEB, ttl=30, provider="alpha")
+    alpha.before = failing(NotImplementedError("no more"), only="REGISTER")
+    stage.clock.advance(10)
+    until(lambda: registration.state == RegistrationState.RELEASED)
+    until(lambda: alpha.named("DELETE") == ["web"])
+    assert registration.error.code == 10045
+    assert ("registration failed", "alpha: web", 10045) in events
+    until(lambda: not host._accounts.renewals.pending)
+    registration.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "code"), [("raise RuntimeError('no such library')", 10106), ("P = 7", 10104)]
+)
+def test_a_provider_that_cannot_be_loaded_is_passed_over(
+    stage: Any, installed: Any, source: str, code: int
+) -> None:
+    """It is recorded, and the registration does not wait for it for ever."""
+    beta = stage.registry("beta")
+    host = stage.host(catalog=installed({"alpha": source}, beta))
+    with host.register(WEB, ttl=30) as registration:
+        assert registration.state == RegistrationState.ACTIVE
+        assert [error.code for error in registration.errors] == [code]
+        assert registration.providers == (beta.guid,)
+        assert len(host._accounts.renewals.pending) == 1
+
+
+def test_where_all_that_can_be_asked_are_broken_it_fails(stage: Any, installed: Any) -> None:
+    """With their errors; who lacks the hook is none that could."""
+    lacking = stage.registry("beta", hooks=SETS[:2])
+    host = stage.host(catalog=installed({"alpha": "raise RuntimeError('no')"}, lacking))
+    with pytest.raises(NspError, match="no") as caught:
+        host.register(WEB, ttl=30)
+    assert caught.value.code == 10106
+    assert not host._accounts.renewals.pending
+
+
+def test_a_provider_that_is_still_being_imported_is_asked_later(
+    stage: Any, until: Any, installed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another thread, for very long (10036): that may end."""
+    ready, go = stage.gate(), stage.gate()
+    monkeypatch.setitem(sys.modules, "slow_gate", SimpleNamespace(ready=ready, go=go))
+    host = stage.host(catalog=installed({"alpha": SLOW, "beta": QUICK}))
+    starting = stage.task(lambda: host.startup("alpha"))
+    assert ready.wait(LONG)
+    with monkeypatch.context() as patch:
+        patch.setattr(_once, "PATIENCE", 0.001)
+        registration = host.register(WEB, ttl=30)
+    assert [error.code for error in registration.errors] == [10036]
+    assert registration.state == RegistrationState.PENDING
+    go.set()
+    session = starting.result()
+    stage.clock.advance(1)
+    until(lambda: registration.state == RegistrationState.ACTIVE)
+    registration.close()
+    session.close()
+
+
 @pytest.mark.parametrize("ttl", [None, 30])
 def test_one_that_hangs_at_the_begin_keeps_nobody_waiting(
     stage: Any, until: Any, told: Any, ttl: float | None
@@ -833,6 +1049,29 @@ def test_a_close_may_have_a_time_limit(stage: Any, until: Any, directed: bool) -
     registration.close(timeout=0.05)
 
 
+def test_one_that_got_no_turn_at_the_end_is_taken_back_and_not_renewed(
+    stage: Any, until: Any
+) -> None:
+    """Its user is told that it is there still, and whoever comes by next ends it."""
+    alpha = stage.registry()
+    host = stage.host(alpha)
+    gate = stage.gate()
+    others = [host.register(Service(f"other {n}"), ttl=30) for n in range(UPKEEP_PLACES)]
+    registration = host.register(WEB, ttl=60)
+    alpha.before = lambda operation, service: gate.wait(LONG) and None
+    stage.clock.advance(10)
+    until(lambda: len(alpha.calls) == 2 * UPKEEP_PLACES + 1)
+    with pytest.raises(OperationTimeoutError, match="got no turn"):
+        registration.close(timeout=0.1)
+    gate.set()
+    for other in others:
+        other.close()
+    stage.clock.advance(10)
+    until(lambda: registration.state == RegistrationState.RELEASED)
+    assert alpha.named("REGISTER").count("web") == 1
+    assert alpha.named("DELETE").count("web") == 1
+
+
 @pytest.mark.parametrize("timeout", [-1, "1", True])
 def test_a_time_limit_that_is_none_is_refused(stage: Any, timeout: Any) -> None:
     """WSAEINVAL (10022), of the begin as of the end; nothing is closed by it."""
@@ -973,30 +1212,98 @@ def test_a_close_that_interrupts_the_list_is_queued(stage: Any, until: Any) -> N
     assert alpha.named("DELETE") == ["web"]
 
 
-def test_who_is_told_of_a_failure_may_close_it(
-    stage: Any, until: Any, threads: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also on the thread that looks at the clock, which must not wait for itself."""
-    alpha = stage.registry()
-    host = stage.host(alpha)
-    registration = host.register(WEB, ttl=30, provider="alpha")
-    start, on = threading.Thread.start, []
-
-    def refuse(thread: threading.Thread) -> None:
-        if thread.name == "nspkit-worker":
-            raise RuntimeError("can't start new thread")
-        start(thread)
+def test_who_is_told_of_a_failure_may_close_it(stage: Any, until: Any) -> None:
+    """Even if that hangs: no other registration waits for it, and it is not told of twice."""
+    alpha, beta = stage.registry("alpha"), stage.registry("beta")
+    host = stage.host(alpha, beta)
+    bad = host.register(Service("bad"), ttl=30, provider="alpha")
+    gate, on = stage.gate(), []
 
     def close(event: Any) -> None:
         if event.kind == EventKind.REGISTRATION_FAILED:
-            registration.close()
             on.append(threading.current_thread().name)
+            bad.close()
 
     host.events.subscribe(close)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    stage.clock.advance(10)
-    until(lambda: on == ["nspkit-renewals"])
-    assert registration.state == RegistrationState.RELEASED
+    with host.register(WEB, ttl=30, provider="beta") as good:
+        alpha.before = lambda operation, service: gate.wait(LONG) and None
+        stage.clock.advance(10)
+        until(lambda: len(alpha.calls) == 2)
+        until(lambda: good._state.all[0].job is None)
+        stage.clock.advance(10)
+        until(lambda: on == ["nspkit-worker"])
+        for _ in range(3):
+            called = len(beta.calls)
+            stage.clock.advance(10)
+            until(lambda called=called: len(beta.calls) > called)
+            until(lambda: good._state.all[0].job is None)
+        assert bad.state != RegistrationState.RELEASED
+        gate.set()
+        until(lambda: bad.state == RegistrationState.RELEASED)
+    assert on == ["nspkit-worker"]
+
+
+def test_a_renewal_that_was_refused_is_told_aside(
+    stage: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that subscribed runs on the thread that looks at the clock."""
+    host = stage.host(stage.registry())
+    registration = host.register(WEB, ttl=30, provider="alpha")
+    start, on, left = threading.Thread.start, [], [True]
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "nspkit-worker" and left:
+            left.clear()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    host.events.subscribe(lambda event: on.append(threading.current_thread().name))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        stage.clock.advance(10)
+        until(lambda: on == ["nspkit-worker"])
+    assert registration.error.code == 10055
+    registration.close()
+
+
+def test_a_subscriber_that_is_interrupted_on_a_worker_harms_nobody(
+    stage: Any, until: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the worker lives."""
+    host = stage.host(stage.registry())
+    registration = host.register(WEB, ttl=30)
+
+    def strike(event: Any) -> None:
+        raise KeyboardInterrupt("odd")
+
+    ended = host.events.subscribe(strike)
+    registration._state.all[0].fail(NotReadyError("away"), aside=True)
+    until(lambda: "KeyboardInterrupt: odd" in caplog.text)
+    until(lambda: not host._accounts.workers._lanes["events"].working)
+    ended()
+    registration.close()
+
+
+def test_a_finaliser_may_close_it_on_the_thread_that_looks_at_the_clock(
+    stage: Any, until: Any, threads: Callable[[str], int]
+) -> None:
+    """A collection of garbage may run it there, and the thread must not wait for itself."""
+    alpha = stage.registry()
+    host = stage.host(alpha)
+    registration = host.register(WEB, ttl=30, provider="alpha")
+    on: list[str] = []
+
+    def look() -> float:
+        if not on and threading.current_thread().name == "nspkit-renewals":
+            on.append("nspkit-renewals")
+            registration.close()
+        return float(stage.clock())
+
+    host._accounts.renewals.clock = look
+    host._accounts.renewals.wake()
+    until(lambda: registration.state == RegistrationState.RELEASED)
+    assert on == ["nspkit-renewals"]
+    assert alpha.named("DELETE") == ["web"]
     assert "web" not in alpha
     until(lambda: threads("nspkit-renewals") == 0)
 

@@ -319,7 +319,7 @@ def test_one_that_was_ended_while_its_provider_started_is_not_begun(
     registration.close()  # which does not wait for that start
     assert registration.state == RegistrationState.RELEASED
     gate.set()
-    until(lambda: not stage.hosts[0]._accounts.workers._places)
+    until(lambda: not stage.hosts[0]._accounts.workers._lanes["upkeep"].taken)
     assert alpha.calls == []
     assert not stage.hosts[0]._accounts.of("alpha").lifetime.generation.users
 

@@ -383,6 +383,17 @@ def test_a_provider_whose_start_failed_is_held_back(stage: Any, failing: Any) ->
     assert alpha.hooks_called == ["startup", "startup"]
 
 
+def test_who_is_held_back_and_is_not_meant_is_passed_over(stage: Any, failing: Any) -> None:
+    """It would not be asked if it could be started either, so its failure is nobody's error."""
+    alpha, beta = stage.registry("alpha", hooks=SETS[:2]), stage.registry("beta")
+    alpha.startup = failing(NotReadyError("away"))
+    host = stage.host(alpha, beta)
+    with pytest.raises(NotReadyError):
+        host.startup("alpha")
+    assert host.set_service(WEB, REGISTER) == ()
+    assert host.set_service(WEB, ServiceOperation.DELETE) == ()
+
+
 def test_an_interrupt_in_a_hook_is_an_error_of_that_provider(stage: Any, failing: Any) -> None:
     """On a worker; the others have nothing to do with it."""
     alpha, beta = stage.registry("alpha"), stage.registry("beta")
@@ -455,7 +466,7 @@ def test_one_that_hangs_keeps_nobody_waiting(stage: Any) -> None:
     assert "web" in beta
     with pytest.raises(OperationTimeoutError, match="alpha"):
         host.set_service(WEB, REGISTER, timeout=0.05, provider="alpha")
-    assert host._accounts.workers._working == 0
+    assert not host._accounts.workers._lanes["calls"].working
 
 
 def test_there_is_a_limit_without_a_time_limit(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -503,7 +514,7 @@ def test_what_started_too_late_never_happens(stage: Any, until: Any, options: An
         host.set_service(WEB, REGISTER, timeout=0.5, **options)
     gate.set()
     until(lambda: host.references("alpha") == 1)
-    until(lambda: not host._accounts.workers._places)
+    until(lambda: not host._accounts.workers._lanes["calls"].taken)
     assert alpha.calls == []
 
 
@@ -668,7 +679,7 @@ def test_one_that_hangs_does_not_hold_up_an_answer(stage: Any, until: Any) -> No
     beta.describe = lambda: gate.wait(LONG) and None
     host = stage.host(alpha, beta)
     assert host.service_class(CLASS.id) == CLASS
-    until(lambda: host._accounts.workers._working == 0)
+    until(lambda: not host._accounts.workers._lanes["calls"].working)
 
 
 def test_a_class_that_nobody_knows_is_told(stage: Any, failing: Any) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nspkit import (
     Address,
+    Catalog,
     ChangeKind,
     Comparison,
+    Host,
     LookupFlags,
     Namespace,
     Query,
@@ -333,7 +336,7 @@ def test_the_states_are_plain_strings() -> None:
 
 
 def test_it_starts_as_long_as_one_provider_does(stage: Any, shelf: Any, pace: Any) -> None:
-    """And it is stale as soon as one is."""
+    """Until that has told what is there, or has failed: then it is passed over."""
     gate = stage.gate()
     slow, quick = shelf(), shelf("a")
 
@@ -347,7 +350,91 @@ def test_it_starts_as_long_as_one_provider_does(stage: Any, shelf: Any, pace: An
         slow.fail(NotReadyError("away"))
         gate.set()
         pace.rested()
+        assert watch.state == WatchState.LIVE
+
+
+def test_one_that_has_only_failed_does_not_make_stale_what_another_begins(
+    stage: Any, shelf: Any, pace: Any
+) -> None:
+    """That one may tell what is there yet."""
+    gate, bad = stage.gate(), shelf()
+
+    def starting() -> None:
+        gate.wait(LONG)
+
+    bad.fail(NotReadyError("away"))
+    slow = stage.provider("slow", shelf(), startup=starting)
+    with stage.host(slow, stage.provider("bad", bad)).watch("x") as watch:
+        pace.rested()
+        assert (watch.state, watch.stale_since) == (WatchState.STARTING, None)
+
+
+def test_one_that_has_never_told_anything_is_passed_over(
+    stage: Any, shelf: Any, pace: Any, told: Told
+) -> None:
+    """It is tried again, its error stands with the watch, and the others can be relied upon."""
+
+    def startup() -> None:
+        raise NotReadyError("no server was set")
+
+    unready = stage.provider("unready", shelf(), startup=startup)
+    with stage.host(unready, stage.provider("p", shelf("a"))).watch("x") as watch:
+        assert {pace.rested(), pace.rested()} == {1.0}
+        assert told(watch) == [("added", "a")]
+        assert (watch.state, watch.stale_since) == (WatchState.LIVE, None)
+        (error,) = watch.errors
+        assert isinstance(error, NotReadyError)
+
+
+def test_one_that_has_told_that_nothing_is_there_is_not_passed_over(
+    stage: Any, shelf: Any, pace: Any, clock: Any, until: Any
+) -> None:
+    """Something may have come there since."""
+    bad = shelf()
+    host = stage.host(stage.provider("bad", bad), stage.provider("p", shelf("a")))
+    with host.watch("x", interval=5) as watch:
+        pace.rested()
+        pace.rested()
+        clock.now = 1500.0
+        bad.fail(NotReadyError("away"))
+        watch._state._watchers[0].bell.put(None)
+        assert pace.rested() == 1
+        assert (watch.state, watch.stale_since) == (WatchState.STALE, 1500.0)
+
+
+def test_where_all_have_only_failed_it_is_stale(stage: Any, shelf: Any, pace: Any) -> None:
+    """Nobody is left who would know what is there."""
+    bad, worse = shelf(), shelf()
+    bad.fail(NotReadyError("away"))
+    worse.fail(InvalidArgumentError("never"))
+    host = stage.host(stage.provider("worse", worse), stage.provider("bad", bad))
+    with host.watch("x") as watch:
+        pace.rested()
         assert watch.state == WatchState.STALE
+        assert watch.stale_since is not None
+
+
+def test_a_package_that_cannot_be_imported_is_passed_over_for_good(
+    stage: Any, shelf: Any, tmp_path: Path, until: Any, told: Told
+) -> None:
+    """An import that has failed is not repeated; alone it is the end, with its code 10106."""
+    information = tmp_path / "gone-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: gone\nVersion: 1.0\n")
+    points = "[nspkit.providers]\ngone = module_that_is_gone:One\n"
+    (information / "entry_points.txt").write_text(points)
+    catalog = Catalog.discover(path=[str(tmp_path)])
+    with Host(catalog=catalog) as host, host.watch("x") as watch:
+        with pytest.raises(LookupFailedError, match="module_that_is_gone") as caught:
+            watch.wait(LONG)
+        assert caught.value.code == 10106
+    catalog.install(stage.provider("p", shelf("a")))
+    with Host(catalog=catalog) as host, host.watch("x") as watch:
+        until(lambda: watch.errors and watch.state == WatchState.LIVE)
+        assert told(watch) == [("added", "a")]
+        (error,) = watch.errors
+        assert error.code == 10106
+        assert watch._state._watchers[0].standing.over
 
 
 # Several providers -------------------------------------------------------------------------------

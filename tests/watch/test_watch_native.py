@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nspkit import Service, WatchState
+from nspkit import LookupFlags, ResultFlags, Service, WatchState
 from nspkit._standing import GRACE
 from nspkit.errors import (
     NotReadyError,
@@ -85,6 +85,91 @@ def test_a_change_that_changes_nothing_is_not_told(
     assert told(watched) == []
 
 
+# Some of several ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def first_version(stage: Any, stream: Any) -> Iterator[Any]:
+    """A watch that asks for version 1 only."""
+    with stage.host(stage.provider("p", None, stream)).watch(version=1) as watch:
+        yield watch
+
+
+def newest(watch: Any) -> Any:
+    """The next change, which has to come."""
+    change = watch.wait(LONG)
+    assert change is not None
+    return change
+
+
+def kept_after(watch: Any, stream: Any, until: Any, *items: Any) -> list[int]:
+    """The versions that are there when a stream has told these, and that this is all."""
+    stream.feed(*items, None)
+    until(lambda: watch.state == WatchState.LIVE and stream.items.empty())
+    return [service.version for service in watch.snapshot()]
+
+
+def test_another_version_does_not_displace_the_one_that_is_asked_for(
+    first_version: Any, stream: Any, until: Any, added: Any, changed: Any, removed: Any
+) -> None:
+    """Neither when it comes, nor when it changes, nor when it goes; in whichever order."""
+    one, two = added("a", version=1), added("a", version=2)
+    other, gone = changed("a", version=2, comment="other"), removed("a", version=2)
+    stream.feed(two, one, other, gone)
+    assert kept_after(first_version, stream, until, two, other, gone) == [1]
+
+
+def test_what_has_become_another_version_has_gone(
+    first_version: Any, stream: Any, until: Any, added: Any, changed: Any, removed: Any
+) -> None:
+    """And back; what is asked for and what is not were the same service."""
+    one, two = added("a", version=1), changed("a", version=2)
+    back = changed("a", version=1)
+    assert kept_after(first_version, stream, until, one, two) == []
+    stream.feed(back)
+    assert newest(first_version).service.version == 1
+    stream.feed(two)
+    assert newest(first_version).kind.value == "removed"
+    stream.feed(back)
+    assert newest(first_version).kind.value == "added"
+    stream.feed(removed("a", version=2))  # it has become 2 and gone, told as one
+    assert newest(first_version).kind.value == "removed"
+    stream.feed(back)
+    assert newest(first_version).kind.value == "added"
+    stream.feed(removed("a", version=1))
+    assert newest(first_version).kind.value == "removed"
+    (watcher,) = first_version._state._watchers
+    assert watcher._part._variants == {}
+
+
+def test_another_version_does_not_say_that_the_known_one_is_there(
+    stage: Any, stream: Any, added: Any, pace: Any, told: Told, end: Any, until: Any
+) -> None:
+    """After a failure only what is told again has stayed."""
+    with stage.host(stage.provider("p", None, stream)).watch(version=1) as watch:
+        stream.feed(added("a", version=1), added("a", version=2), None, end)
+        pace.rested()
+        assert told(watch) == [("added", "a")]
+        stream.feed(added("a", version=2))
+        pace._bell.put(None)
+        until(lambda: watch._state._watchers[0].standing._listed)
+        assert (told(watch), watch.state) == ([], WatchState.STALE)
+        stream.feed(None)
+        assert newest(watch).kind.value == "removed"
+
+
+def test_an_alias_does_not_displace_what_has_that_name(
+    stage: Any, stream: Any, added: Any, changed: Any, removed: Any, until: Any
+) -> None:
+    """Where aliases are not asked for; neither when it comes nor when it changes or goes."""
+    alias = {"flags": ResultFlags.IS_ALIAS}
+    stream.feed(added("a"), added("a", **alias), changed("a", **alias), removed("a", **alias), None)
+    flags = LookupFlags.RETURN_ALL & ~LookupFlags.RETURN_ALIASES
+    with stage.host(stage.provider("p", None, stream)).watch(flags=flags) as watch:
+        until(lambda: watch.state == WatchState.LIVE)
+        assert [service.name for service in watch.snapshot()] == ["a"]
+
+
 # Live --------------------------------------------------------------------------------------------
 
 
@@ -114,13 +199,28 @@ def test_without_that_it_is_live_after_a_while_of_quiet(
 def test_one_that_is_never_quiet_is_live_all_the_same(
     stage: Any, stream: Any, clock: Any, reach: Any
 ) -> None:
-    """After six times that while."""
+    """After six times that while, counted from the last that was new."""
     with stage.host(stage.provider("p", None, stream)).watch("x", interval=2) as watch:
         assert stream.begun.acquire(timeout=LONG)
-        for _ in range(7):
+        for _ in range(8):
             assert watch.state == WatchState.STARTING
             clock.now += 1.9
             reach(watch)
+        assert watch.state == WatchState.LIVE
+
+
+def test_a_list_that_goes_on_is_not_cut_short(
+    stage: Any, stream: Any, added: Any, clock: Any, until: Any
+) -> None:
+    """However long it takes: what is there is not known before all of it was told."""
+    with stage.host(stage.provider("p", None, stream)).watch("x", interval=2) as watch:
+        assert stream.begun.acquire(timeout=LONG)
+        for number in range(20):
+            clock.now += 1.9
+            stream.feed(added(f"service {number}"))
+            until(lambda count=number + 1: watch.generation == count)
+            assert watch.state == WatchState.STARTING
+        clock.now += 2
         assert watch.state == WatchState.LIVE
 
 
@@ -215,6 +315,22 @@ def test_without_its_word_what_went_is_removed_after_a_while_of_quiet(
     assert relisting.state == WatchState.LIVE
 
 
+def test_a_stream_that_says_nothing_after_a_failure_removes_nothing(
+    relisting: Any, stream: Any, added: Any, told: Told, clock: Any, until: Any
+) -> None:
+    """It may be waiting for its back end still; the list begins with the first that it tells."""
+    clock.now += GRACE * 100
+    assert (told(relisting), relisting.state) == ([], WatchState.STALE)
+    assert relisting._state._watchers[0].standing.deadline is None  # who waits does so at rest
+    stream.feed(added("b", comment="other"))
+    until(lambda: relisting.generation == 3)
+    clock.now += GRACE * 0.9
+    assert (told(relisting), relisting.state) == ([("changed", "b")], WatchState.STALE)
+    clock.now += GRACE * 0.1
+    assert told(relisting) == [("removed", "a")]
+    assert relisting.state == WatchState.LIVE
+
+
 def test_it_is_live_again_when_all_that_was_known_was_told(
     relisting: Any, stream: Any, added: Any, until: Any, told: Told
 ) -> None:
@@ -277,6 +393,28 @@ def test_one_whose_stream_is_not_supported_is_polled(
         assert pace.rested() == 1.0
         assert told(watch) == [("added", "a")]
         assert (watch.state, watch.error) == (WatchState.LIVE, None)
+
+
+def test_the_time_of_a_stream_that_is_not_supported_is_not_that_of_the_poll(
+    stage: Any, clock: Any
+) -> None:
+    """However long the first poll takes, until then it is not known what is there."""
+    inside, gate = stage.gate(), stage.gate()
+
+    def notify(query: Any, cancellation: Any) -> Any:
+        raise OperationNotSupportedError("off")
+
+    def lookup(query: Any, cancellation: Any) -> Iterator[Service]:
+        inside.set()
+        gate.wait(LONG)
+        yield Service("a")
+
+    with stage.host(stage.provider("p", lookup, notify)).watch("x") as watch:
+        assert inside.wait(LONG)
+        clock.now += 2
+        assert watch.state == WatchState.STARTING
+        gate.set()
+        assert next(watch).service.name == "a"
 
 
 def test_without_a_lookup_that_is_its_end(stage: Any) -> None:

@@ -54,6 +54,19 @@ def test_the_next_poll_comes_when_what_was_found_may_be_over(
         assert pace.go() == pause
 
 
+def test_what_is_found_without_a_name_does_not_hold_up_what_comes(
+    stage: Any, shelf: Any, pace: Any, told: Told
+) -> None:
+    """How long one service holds says nothing of another one that was registered since."""
+    found = shelf()
+    found.put(Service("a", ttl=60))
+    with stage.host(stage.provider("p", found)).watch(interval=2) as watch:
+        assert pace.rested() == 2
+        found.put(Service("a", ttl=60), Service("b", ttl=60))
+        assert pace.go() == 2
+        assert told(watch) == [("added", "a"), ("added", "b")]
+
+
 def test_the_interval_is_a_second(stage: Any, shelf: Any, pace: Any) -> None:
     """Unless something else is said."""
     with stage.host(stage.provider("p", shelf("a"))).watch("x"):

@@ -241,11 +241,15 @@ def test_an_end_from_inside_a_completion_is_possible(
     assert answers == [(0, 0)]
 
 
+@pytest.mark.parametrize("meanwhile", [True, False])
 def test_the_first_poll_waits_until_it_is_known_what_is_there(
-    stage: Any, failed: Any, until: Any, addresses: Any
+    stage: Any, failed: Any, until: Any, meanwhile: bool
 ) -> None:
-    """Else what is there already would count as a change."""
+    """Else what is there already would count as a change; results may be read meanwhile."""
     gate = stage.gate()
+
+    def lookup(query: Any, cancellation: Any) -> list[Service]:
+        return [Service("a"), Service("b")]
 
     def notify(query: Any, cancellation: Any) -> Iterator[Any]:
         yield Change(ChangeKind.ADDED, Service("a"))
@@ -254,17 +258,209 @@ def test_the_first_poll_waits_until_it_is_known_what_is_there(
         yield None
         cancellation.wait()
 
-    one = stage.provider("one", notify=notify)
+    one = stage.provider("one", lookup, notify=notify)
     stage.start(one)
     handle = WSALookupServiceBegin(Query("it", provider=one.guid), ALL)
     task = stage.task(lambda: WSANSPIoctl(handle, NOTIFY))
     until(lambda: process.running().search(handle)._feeds)
-    until(lambda: process.running().search(handle)._feeds[None]._watch._state._reader)
-    assert [service.flags for service in whole(handle)] == [ResultFlags(0)]
+    until(lambda: process.running().search(handle)._feeds[None]._watch.generation)
+    found = whole(handle) if meanwhile else []
     gate.set()
     assert task.outcome() == (-1, 10035)
+    found += whole(handle)
+    assert [service.flags for service in found] == [ResultFlags(0)] * 2
     failed(10035, WSANSPIoctl(handle, NOTIFY))
     assert whole(handle) == []
+
+
+def test_two_threads_may_make_the_first_request(
+    stage: Any, failed: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here one makes it from beginning to end while the other waits; nothing is learned twice."""
+    gate, more = stage.gate(), stage.gate()
+
+    def notify(query: Any, cancellation: Any) -> Iterator[Any]:
+        gate.wait()
+        yield None
+        more.wait()
+        yield Change(ChangeKind.ADDED, Service("a"))
+        cancellation.wait()
+
+    def other(_seconds: float) -> None:
+        monkeypatch.undo()
+        gate.set()
+        failed(10035, WSANSPIoctl(handle, NOTIFY))
+        more.set()
+        until(lambda: process.running().search(handle)._feeds[None]._watch.generation)
+
+    stage.start(stage.provider("one", lambda query, cancellation: (), notify=notify))
+    handle = WSALookupServiceBegin(Query(), ALL)
+    assert whole(handle) == []
+    monkeypatch.setattr("nspkit.winsock._feed.sleep", other)
+    assert WSANSPIoctl(handle, NOTIFY) == 0
+    assert [service.name for service in whole(handle)] == ["a"]
+
+
+def changed_behind(kept: Any, addresses: Any) -> None:
+    """Have one service changed, one removed, one added, after an answer with a, b and c."""
+    kept.set_service(Service("b", addresses=[addresses.one], comment="new"), REGISTER, False)
+    kept.set_service(Service("c", addresses=[addresses.one]), DELETE, False)
+    kept.set_service(Service("d", addresses=[addresses.one]), REGISTER, False)
+
+
+CHANGED_BEHIND = [
+    ("b", ResultFlags.IS_CHANGED),
+    ("c", ResultFlags.IS_DELETED),
+    ("d", ResultFlags.IS_ADDED),
+]
+
+
+def test_what_has_changed_before_the_first_request_is_a_change(
+    kept: Any, failed: Any, arrived: Any, addresses: Any
+) -> None:
+    """What counts is what `WSALookupServiceNext` has delivered, not when it was asked first."""
+    for name in "abc":
+        kept.set_service(Service(name, addresses=[addresses.one]), REGISTER, False)
+    polling, waiting = (WSALookupServiceBegin(Query(), ALL) for _ in range(2))
+    for handle in (polling, waiting):
+        assert [service.name for service in whole(handle)] == ["a", "b", "c"]
+    changed_behind(kept, addresses)
+    bell = Bell()
+    assert WSANSPIoctl(polling, NOTIFY) == 0
+    failed(997, WSANSPIoctl(waiting, NOTIFY, b"", bell))
+    arrived(bell.rung)
+    assert bell.codes == [0]
+    for handle in (polling, waiting):
+        assert [(one.name, one.flags) for one in whole(handle)] == CHANGED_BEHIND
+        failed(10035, WSANSPIoctl(handle, NOTIFY))
+
+
+def test_what_has_changed_before_a_request_that_comes_before_the_results_follows_them(
+    stage: Any, failed: Any, registry: Any, addresses: Any
+) -> None:
+    """Here the provider has made its list at the begin."""
+    kept = registry()
+    hooks = {**kept.hooks(), "lookup": lambda query, cancellation: list(kept.lookup(query, None))}
+    stage.start(stage.provider("one", **hooks))
+    for name in "abc":
+        kept.set_service(Service(name, addresses=[addresses.one]), REGISTER, False)
+    guid = next(iter(process.running().host.providers())).guid
+    handle = WSALookupServiceBegin(Query(provider=guid), ALL)
+    changed_behind(kept, addresses)
+    failed(10035, WSANSPIoctl(handle, NOTIFY))  # whether that fits the results is not known yet
+    assert [(one.name, one.flags) for one in whole(handle)] == [
+        *((name, ResultFlags(0)) for name in "abc"),
+        *CHANGED_BEHIND,
+    ]
+    failed(10035, WSANSPIoctl(handle, NOTIFY))
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_several_results_of_one_service_are_no_change(
+    stage: Any, failed: Any, addresses: Any, tells: bool
+) -> None:
+    """A watch has one for them: put together from a list, or the last that was told."""
+    found = [Service("a", addresses=[one]) for one in (addresses.one, addresses.two)]
+
+    def notify(query: Any, cancellation: Any) -> Iterator[Any]:
+        yield from (Change(ChangeKind.ADDED, service) for service in found)
+        yield None
+        cancellation.wait()
+
+    hooks = {"notify": notify} if tells else {}
+    stage.start(stage.provider("one", lambda query, cancellation: found, **hooks))
+    handle = WSALookupServiceBegin(Query(), ALL)
+    assert len(whole(handle)) == 2
+    failed(10035, WSANSPIoctl(handle, NOTIFY))
+
+
+def test_what_is_no_content_is_no_change(stage: Any, failed: Any, addresses: Any) -> None:
+    """How long it holds, and the order of addresses, though they differ with every answer."""
+    found = Service("a", ttl=60, addresses=[addresses.one, addresses.two])
+    turned = found.replace(ttl=59, addresses=found.addresses[::-1])
+    answers = [[found], [turned]]
+    stage.start(stage.provider("one", lambda query, cancellation: answers.pop(0)))
+    handle = WSALookupServiceBegin(Query("a"), ALL)
+    assert len(whole(handle)) == 1
+    failed(10035, WSANSPIoctl(handle, NOTIFY))
+    assert answers == []
+
+
+def test_a_change_that_the_results_have_already_is_none(
+    stage: Any, failed: Any, until: Any
+) -> None:
+    """Its completion goes on waiting."""
+    gate = stage.gate()
+
+    def notify(query: Any, cancellation: Any) -> Iterator[Any]:
+        yield Change(ChangeKind.ADDED, Service("a"))
+        yield None
+        gate.wait()
+        yield Change(ChangeKind.ADDED, Service("b"))
+        cancellation.wait()
+
+    found = [Service("a"), Service("b")]
+    one = stage.provider("one", lambda query, cancellation: found, notify=notify)
+    stage.start(one)
+    handle = WSALookupServiceBegin(Query(provider=one.guid), ALL)
+    bell = Bell()
+    failed(997, WSANSPIoctl(handle, NOTIFY, b"", bell))
+    for service in found:
+        assert WSALookupServiceNext(handle).name == service.name  # type: ignore[union-attr]
+    gate.set()
+    until(lambda: len(process.running().search(handle)._feeds[None]._there) == 2)
+    failed(10110, WSALookupServiceNext(handle))
+    assert WSALookupServiceEnd(handle) == 0
+    assert bell.codes == [995]
+
+
+def test_results_after_which_a_provider_failed_are_compared_too(
+    stage: Any, failed: Any, until: Any
+) -> None:
+    """What it had not come to is told as added."""
+
+    def lookup(query: Any, cancellation: Any) -> Iterator[Service]:
+        yield Service("a")
+        raise TryAgainError("the server is away")
+
+    def notify(query: Any, cancellation: Any) -> Iterator[Any]:
+        yield from (Change(ChangeKind.ADDED, Service(name)) for name in "ab")
+        yield None
+        cancellation.wait()
+
+    one = stage.provider("one", lookup, notify=notify)
+    stage.start(one)
+    handle = WSALookupServiceBegin(Query(provider=one.guid), ALL)
+    assert WSALookupServiceNext(handle).name == "a"  # type: ignore[union-attr]
+    failed(11002, WSALookupServiceNext(handle))
+    assert WSANSPIoctl(handle, NOTIFY) == 0
+    assert [service.name for service in whole(handle)] == ["b"]
+
+
+def test_a_change_that_is_unread_comes_before_the_end_of_its_provider(
+    kept: Any, failed: Any, addresses: Any
+) -> None:
+    """And a poll tells of it; after it the end is told, also by the next result."""
+    guid: Any = next(iter(process.running().host.providers())).guid
+    handle = WSALookupServiceBegin(Query(), ALL)
+    assert whole(handle) == []
+    kept.set_service(Service("a", addresses=[addresses.one]), REGISTER, False)
+    assert WSANSPIoctl(handle, NOTIFY) == 0
+    assert NSPCleanup(guid) == 0
+    assert WSANSPIoctl(handle, NOTIFY) == 0
+    assert WSALookupServiceNext(handle).name == "a"  # type: ignore[union-attr]
+    failed(10111, WSALookupServiceNext(handle))
+    failed(10111, WSANSPIoctl(handle, NOTIFY))
+
+
+def test_what_a_query_over_several_providers_tells_is_not_kept(stage: Any, results: Any) -> None:
+    """No changes can be asked for at it; at one it is kept, with whichever GUID."""
+    stage.start(stage.provider("one"), stage.provider("two", namespace=4711))
+    for namespace, kept in ((0, 0), (12, 1)):
+        handle = WSALookupServiceBegin(Query("it", namespace=namespace), ALL)
+        results(handle)
+        told = process.running().search(handle)._told
+        assert (len(told.services), told.complete) == (kept, bool(kept))
 
 
 def test_a_query_that_is_ended_while_its_changes_are_begun_is_cancelled(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import sys
 import threading
 import weakref
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from nspkit import (
+    Catalog,
     LookupFlags,
     Namespace,
     ProviderInfo,
@@ -31,9 +34,19 @@ from nspkit.winsock import (
     WSALookupServiceNext,
     WSAStartup,
 )
+from nspkit.winsock._process import process
 
 ALL = LookupFlags.RETURN_ALL
 OTHER = "22059d40-7e9e-11cf-ae5a-00aa00a7112b"
+
+NEEDS_NO_STARTUP = {"WSAStartup", "WSAGetLastError", "WSASetLastError"}
+NEEDING_STARTUP = [
+    name
+    for name in winsock.__all__
+    if name.startswith(("WSA", "NSP", "WSCEnum")) and name not in NEEDS_NO_STARTUP
+    if not isinstance(getattr(winsock, name), type)
+]
+"""The functions that answer 10093 before a startup and after the last cleanup."""
 
 
 def counted(stage: Any, name: str = "one", **options: Any) -> tuple[Any, list[str]]:
@@ -190,15 +203,47 @@ def test_s14_a_positive_number_from_a_hook_is_the_code(stage: Any, failed: Any) 
     failed(10013, table.NSPInstallServiceClass(one.guid, ServiceClass.tcp(80)))
 
 
-def test_r01_a_startup_loads_no_provider(stage: Any, results: Any) -> None:
-    """The first query that selects one does."""
-    one, calls = counted(stage)
-    two, calls_of_two = counted(stage, "two", namespace=Namespace.NIS)
-    stage.start(one, two)
-    assert calls == calls_of_two == []
+LOADED = """
+import uuid
+from nspkit import ProviderInfo, Service, hookimpl
+
+started = []
+
+class One:
+    info = ProviderInfo(uuid.uuid5(uuid.NAMESPACE_DNS, __name__), "{name}", {namespace}, "1.0")
+
+    @hookimpl
+    def nsp_startup(self): started.append(1)
+
+    @hookimpl
+    def nsp_cleanup(self): pass
+
+    @hookimpl
+    def nsp_lookup_service(self, query): yield Service(query.name)
+"""
+
+
+def test_r01_a_startup_loads_no_provider(
+    stage: Any, results: Any, tmp_path: Any, monkeypatch: Any
+) -> None:
+    """The first query does: it imports what is installed, and starts what it selects."""
+    information = tmp_path / "loaded-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: loaded\nVersion: 1.0\n")
+    points = ["[nspkit.providers]"]
+    for name, namespace in (("one", 12), ("two", 42)):
+        points.append(f"{name} = winsock_loaded_{name}:One")
+        source = LOADED.format(name=name, namespace=namespace)
+        (tmp_path / f"winsock_loaded_{name}.py").write_text(source)
+        monkeypatch.delitem(sys.modules, f"winsock_loaded_{name}", raising=False)
+    (information / "entry_points.txt").write_text("\n".join(points))
+    monkeypatch.syspath_prepend(tmp_path)
+    process.use(Catalog.discover(path=[str(tmp_path)]))
+    assert WSAStartup(0x0202) == 0
+    assert not [name for name in sys.modules if name.startswith("winsock_loaded")]
     assert results(WSALookupServiceBegin(Query("it", namespace=Namespace.DNS), ALL))[0] == ["it"]
-    assert calls == ["startup"]
-    assert calls_of_two == []
+    assert sys.modules["winsock_loaded_one"].started == [1]
+    assert sys.modules["winsock_loaded_two"].started == []
 
 
 def test_r02_nested_startups_of_the_process_start_a_provider_once(stage: Any) -> None:
@@ -403,18 +448,32 @@ def test_r25_the_cleanup_comes_before_the_unloading(stage: Any) -> None:
 
 
 def test_r26_a_provider_that_calls_from_its_cleanup_is_told_that_it_is_over(stage: Any) -> None:
-    """10093, for every function."""
-    answers: list[Any] = []
+    """10093, from every function and every routine that needs a startup; a startup is 10036."""
+    answers: dict[str, Any] = {}
+    tables: list[Any] = []
 
     def cleanup() -> None:
-        answers.append((winsock.WSAEnumNameSpaceProviders(), WSAGetLastError()))
-        answers.append((WSACleanup(), WSAGetLastError()))
+        functions = {name: getattr(winsock, name) for name in NEEDING_STARTUP}
+        routines = [name for name in vars(NspRoutine) if name.startswith("NSP")]
+        functions |= {f"table.{name}": getattr(tables[0], name) for name in routines}
+        for name, function in functions.items():
+            winsock.WSASetLastError(0)
+            needed = [
+                None
+                for parameter in inspect.signature(function).parameters.values()
+                if parameter.default is inspect.Parameter.empty
+            ]
+            answers[name] = function(*needed), WSAGetLastError()
+        codes.append(WSAStartup(0x0202))
 
+    codes: list[int] = []
     one = stage.provider("one", cleanup=cleanup)
     stage.start(one)
-    assert NSPStartup(one.guid) != -1
+    tables.append(NSPStartup(one.guid))
     assert WSACleanup() == 0
-    assert answers == [(-1, 10093), (-1, 10093)]
+    assert answers == dict.fromkeys(answers, (-1, 10093))
+    assert len(answers) == len(NEEDING_STARTUP) + 9 > 20
+    assert codes == [10036]
 
 
 def test_r27_a_cleanup_that_fails_harms_nobody(
@@ -437,8 +496,8 @@ def test_r27_a_cleanup_that_fails_harms_nobody(
     failed(10050, NSPCleanup(two.guid))
 
 
-def test_r30_a_provider_is_not_unloaded_while_a_query_of_the_host_holds_it(stage: Any) -> None:
-    """The query has a reference of its own beside that of NSPStartup."""
+def test_r30_a_query_that_has_started_its_provider_keeps_it_loaded(stage: Any, failed: Any) -> None:
+    """Beside NSPStartup; one that has found it started is cancelled when that is given back."""
     one, calls = counted(stage)
     stage.start(one)
     handle = WSALookupServiceBegin(Query("it", provider=one.guid), ALL)
@@ -446,6 +505,12 @@ def test_r30_a_provider_is_not_unloaded_while_a_query_of_the_host_holds_it(stage
     assert NSPCleanup(one.guid) == 0
     assert WSALookupServiceNext(handle).name == "it"
     assert calls == ["startup"]
+    stage.restart()
+    assert NSPStartup(one.guid) != -1
+    handle = WSALookupServiceBegin(Query("it", provider=one.guid), ALL)
+    assert NSPCleanup(one.guid) == 0
+    failed(10111, WSALookupServiceNext(handle))
+    assert calls == ["startup", "cleanup"] * 2
 
 
 # Beside the numbered ones -----------------------------------------------------------------------

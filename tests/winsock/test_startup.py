@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from nspkit import Catalog, LookupFlags, Query, Service, ServiceClass, winsock
+from nspkit import (
+    SIO_NSP_NOTIFY_CHANGE,
+    Catalog,
+    Change,
+    ChangeKind,
+    LookupFlags,
+    Query,
+    Service,
+    ServiceClass,
+    winsock,
+)
 from nspkit.winsock import WSACleanup, WsaData, WSAGetLastError, WSASetLastError, WSAStartup
 from nspkit.winsock._process import process
 
@@ -66,12 +76,21 @@ def test_d02_only_the_last_of_as_many_cleanups_tears_down(stage: Any, failed: An
 
 
 def test_d62_an_end_may_change_the_last_error(stage: Any, failed: Any) -> None:
-    """So it is read before: the end calls the provider, and a second end leaves its own code."""
-    stage.start(stage.provider("one"))
+    """So it is read before: also an end that succeeds calls the provider, which may set it."""
+
+    def notify(query: Any, cancellation: Any) -> Any:
+        cancellation.on_cancel(lambda: WSASetLastError(10050))
+        yield Change(ChangeKind.ADDED, Service("it"))
+        yield None
+        cancellation.wait()
+
+    stage.start(stage.provider("one", notify=notify))
     handle = winsock.WSALookupServiceBegin(Query("it"), ALL)
     winsock.WSALookupServiceNext(handle)
+    failed(10035, winsock.WSANSPIoctl(handle, SIO_NSP_NOTIFY_CHANGE))
     failed(10110, winsock.WSALookupServiceNext(handle))
     assert winsock.WSALookupServiceEnd(handle) == 0
+    assert WSAGetLastError() == 10050
     failed(6, winsock.WSALookupServiceEnd(handle))
 
 
