@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from functools import partial
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from nspkit import ServiceOperation
 from nspkit.errors import CancelledError, NotInitialisedError, NspError
 from nspkit.testing._case import close
 from nspkit.testing._forking import in_a_child
-from nspkit.testing._limits import Errand, at_once, within
+from nspkit.testing._limits import Errand, Hand, at_once, within
 from nspkit.testing._lookup import query_for
 from nspkit.testing._rule import broken, require, rule, rules_in, told
 
@@ -26,22 +28,22 @@ THREADS = 8
 def cleanup_on_another_thread(case: Case) -> None:
     """A provider that was started on one thread is stopped on another one."""
     instance = case.instance()
-    within(
-        case.patience,
-        "nsp_startup",
-        lambda: instance.call(
-            "nsp_startup", settings=dict(case.settings), resources=instance.resources
-        ),
-    )
-    try:
-        within(case.patience, "nsp_cleanup", lambda: instance.call("nsp_cleanup"))
-        within(case.patience, "the release of the resources", instance.resources.close)
-    except Exception as error:
-        broken(
-            f"the end on another thread than the start failed: {told(error)}; tie nothing to a "
-            "thread (sqlite3: check_same_thread=False; no threading.local, no context variable)",
-            error,
+    with Hand(case.patience) as first, Hand(case.patience) as second:
+        settings, resources = dict(case.settings), instance.resources
+        first(
+            "nsp_startup",
+            lambda: instance.call("nsp_startup", settings=settings, resources=resources),
         )
+        try:
+            second("nsp_cleanup", lambda: instance.call("nsp_cleanup"))
+            second("the release of the resources", resources.close)
+        except Exception as error:
+            broken(
+                f"the end on another thread than the start failed: {told(error)}; tie nothing to "
+                "a thread (sqlite3: check_same_thread=False; no threading.local, no context "
+                "variable)",
+                error,
+            )
 
 
 @rule("concurrency")
@@ -78,17 +80,18 @@ def many_lookups_at_once(case: Case) -> None:
 @rule("concurrency", LOOKUP)
 def steps_on_any_thread(case: Case) -> None:
     """Each step of a lookup, and its end, may be on another thread."""
-    with case.running() as instance:
-        results = within(case.patience, "the beginning of a lookup", instance.lookup)
+    with (
+        case.running() as instance,
+        Hand(case.patience) as first,
+        Hand(case.patience) as second,
+    ):
         try:
-            over = False
-            while not over:
-                step = within(case.patience, "a step", lambda: next(results, None))
-                over = step is None
-            within(case.patience, "the end of a lookup", lambda: close(results))
-            early = within(case.patience, "the beginning of a lookup", instance.lookup)
-            within(case.patience, "a step", lambda: next(early, None))
-            within(case.patience, "the end of a lookup", lambda: close(early))
+            for most in (None, 1):
+                results = first("the beginning of a lookup", instance.lookup)
+                hands, steps = cycle((second, first)), 0
+                while steps != most and next(hands)("a step", partial(next, results, None)):
+                    steps += 1
+                next(hands)("the end of a lookup", partial(close, results))
         except AssertionError:
             raise
         except Exception as error:
@@ -131,26 +134,26 @@ def cleanup_with_lookups_open(case: Case) -> None:
 
     The host ends them first: those who read get CancelledError or NotInitialisedError.
     """
-    host = case.host()
-    session = case.startup(host)
-    half_read = session.lookup(case.query)
-    within(case.patience, "a step", lambda: next(half_read, None))
-    begun = threading.Barrier(3)
-    errands = [
-        Errand("lookups during a cleanup", lambda: _look_up_until_closed(case, session, begun))
-        for _number in range(2)
-    ]
-    begun.wait(case.patience)
-    try:
-        host.close()
-    except NspError as error:
-        broken(
-            f"a final cleanup with lookups in progress failed: {told(error)}; end a lookup in the "
-            "finally of its generator, and do not count on its last step",
-            error,
-        )
-    for errand in errands:
-        errand.result(case.patience)
+    with case.host() as host:
+        session = case.startup(host)
+        half_read = session.lookup(case.query)
+        within(case.patience, "a step", lambda: next(half_read, None))
+        begun = threading.Barrier(3)
+        errands = [
+            Errand("lookups during a cleanup", lambda: _look_up_until_closed(case, session, begun))
+            for _number in range(2)
+        ]
+        begun.wait(case.patience)
+        try:
+            host.close()
+        except NspError as error:
+            broken(
+                f"a final cleanup with lookups in progress failed: {told(error)}; end a lookup in "
+                "the finally of its generator, and do not count on its last step",
+                error,
+            )
+        for errand in errands:
+            errand.result(case.patience)
 
 
 def _look_up_until_closed(case: Case, session: Session, begun: threading.Barrier) -> None:
@@ -168,20 +171,16 @@ def _look_up_until_closed(case: Case, session: Session, begun: threading.Barrier
 @rule("concurrency", NOTIFY)
 def cleanup_while_a_watch_waits(case: Case) -> None:
     """A final cleanup comes through while a watch waits for a change."""
-    host = case.host()
-    session = case.startup(host)
-    watch = session.watch(case.query)
-    watch.wait(0.05)
-    try:
-        host.close()
-    except NspError as error:
-        broken(
-            f"a final cleanup while a watch waited failed: {told(error)}; have nsp_notify_change "
-            "come back when cancellation says so, with on_cancel or wait",
-            error,
-        )
-    finally:
-        watch.close()
+    with case.host() as host, case.startup(host).watch(case.query) as watch:
+        watch.wait(0.05)
+        try:
+            host.close()
+        except NspError as error:
+            broken(
+                f"a final cleanup while a watch waited failed: {told(error)}; have "
+                "nsp_notify_change come back when cancellation says so, with on_cancel or wait",
+                error,
+            )
 
 
 @rule("concurrency", SET, LOOKUP)

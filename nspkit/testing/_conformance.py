@@ -28,8 +28,8 @@ class ProviderConformance:
     ::
 
         class TestConformance(ProviderConformance):
-            provider = HostsProvider
-            query = Query("localhost")
+            provider = PhoneBookProvider
+            query = Query("Ada")
 
     Each of the first four attributes may be a pytest fixture of that name instead, in the class
     or in its module, where a path or a server is needed. A rule is skipped only if the provider

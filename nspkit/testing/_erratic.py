@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from nspkit import ProviderInfo, hookimpl
-from nspkit.errors import InvalidArgumentError, TryAgainError
+from nspkit.errors import InvalidArgumentError, OperationTimeoutError, TryAgainError
 from nspkit.testing._memory import MEMORY, MemoryProvider
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class ErraticProvider(MemoryProvider):
 
     def _spoilt(self, found: Iterable[Service], cancellation: Cancellation) -> Iterator[Service]:
         if self._delay and cancellation.wait(self._delay * self._draw()):
-            return
+            # No end without an error: it would look like an answer.
+            raise OperationTimeoutError(f"{self.info.name} was asked to be slow, and was too slow")
         self._may_fail("the lookup")
         for service in found:
             if self._is_gone(service) or self._happens(self._drop):

@@ -5,6 +5,7 @@ It is run by its path, not imported: all that it imports would hide what the pro
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import importlib
 import importlib.util
@@ -33,8 +34,6 @@ _OPENING = {
     "os.remove": "removed a file",
     "os.rename": "renamed a file",
     "os.listdir": "listed a folder",
-    "_thread.start_new_thread": "started a thread",
-    "_thread.start_joinable_thread": "started a thread",
     "signal.signal": "handled a signal",
 }
 _IMPORTING = "<frozen importlib"
@@ -48,25 +47,28 @@ class _Watch:
         self.happened: list[str] = []
         self.on = False
         sys.addaudithook(self._audit)
-        self._wrap(atexit, "register")
-        self._wrap(os, "register_at_fork")
+        self._wrap(atexit, "register", "called atexit.register")
+        self._wrap(os, "register_at_fork", "called os.register_at_fork")
+        # Not every Python that is supported has an event for it.
+        self._wrap(threading.Thread, "start", "started a thread")
+        self._wrap(_thread, "start_new_thread", "started a thread")
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.on and event in _OPENING:
             what = f"{_OPENING[event]} {arguments[0]!r:.80}" if event == "open" else _OPENING[event]
             self._note(what, sys._getframe(1))
 
-    def _wrap(self, module: Any, name: str) -> None:
-        original = getattr(module, name, None)
+    def _wrap(self, holder: Any, name: str, what: str) -> None:
+        original = getattr(holder, name, None)
         if original is None:
             return
 
         def call(*args: Any, **kwargs: Any) -> Any:
             if self.on:
-                self._note(f"called {module.__name__}.{name}", sys._getframe(1))
+                self._note(what, sys._getframe(1))
             return original(*args, **kwargs)
 
-        setattr(module, name, call)
+        setattr(holder, name, call)
 
     def _note(self, what: str, frame: FrameType | None) -> None:
         place = ""

@@ -61,6 +61,7 @@ class LeakReport:
 
     def __enter__(self) -> Self:
         self._before = _Picture(self._classes)
+        self._before.instances = []  # their identities are enough, and keep nothing alive
         self._starts.begin()
         return self
 
@@ -74,6 +75,7 @@ class LeakReport:
         until, pause, waiting = monotonic() + self._patience, 0.001, threading.Event()
         after = _Picture(self._classes)
         while after.adds_to(self._before) and monotonic() < until:
+            after.instances = []  # else it would be what keeps them alive
             gc.collect()
             waiting.wait(pause)
             pause = min(0.05, 2 * pause)
@@ -118,9 +120,10 @@ class LeakReport:
         )
         found = [one for one in after.instances if id(one) not in before.identities]
         after.instances = []
-        self.instances = tuple(
-            f"a {type(one).__qualname__}, held by {holders(one, ignored=found)}" for one in found
-        )
+        told = []
+        for one in found:  # no comprehension: it would be among what refers to them
+            told.append(f"a {type(one).__qualname__}, held by {holders(one, ignored=found)}")  # noqa: PERF401
+        self.instances = tuple(told)
         found.clear()
 
 
@@ -132,15 +135,13 @@ class _Picture:
         self.foreign = set(sys._current_frames()) - set(self.threads)
         self.descriptors = _system.descriptors()
         self.children = _system.children()
-        self.instances = [
-            one for one in gc.get_objects() if classes and issubclass(type(one), classes)
-        ]
+        kinds = _kinds(classes)
+        # By type, not by isinstance: a proxy would be asked what it is, and that is foreign code.
+        self.instances = [one for one in gc.get_objects() if type(one) in kinds] if kinds else []
         self.identities = frozenset(map(id, self.instances))
 
     def adds_to(self, before: _Picture) -> bool:
         """Whether there is anything that was not there before."""
-        if not before.instances_dropped:
-            before.drop_instances()
         return bool(
             set(self.threads.values()) - set(before.threads.values())
             or self.foreign - before.foreign - before.threads.keys()
@@ -149,12 +150,17 @@ class _Picture:
             or self.identities - before.identities
         )
 
-    instances_dropped = False
 
-    def drop_instances(self) -> None:
-        """Keep their identities only: a report must not be what keeps an instance alive."""
-        self.instances = []
-        self.instances_dropped = True
+def _kinds(classes: tuple[type, ...]) -> set[type]:
+    """Return classes and all their subclasses."""
+    found: set[type] = set()
+    waiting = list(classes)
+    while waiting:
+        kind = waiting.pop()
+        if kind not in found:
+            found.add(kind)
+            waiting.extend(type.__subclasses__(kind))
+    return found
 
 
 class _Starts:

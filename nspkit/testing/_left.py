@@ -52,6 +52,11 @@ def _report(case: Case) -> LeakReport:
     return LeakReport(case.provider, patience=min(2.0, case.patience))
 
 
+def _things(case: Case) -> LeakReport:
+    """Return a report on everything but instances: looking for those takes a while each time."""
+    return LeakReport(patience=min(2.0, case.patience))
+
+
 @rule("leaks")
 def no_thread(case: Case) -> None:
     """After the final cleanup no thread of the provider runs."""
@@ -124,18 +129,23 @@ def interrupted_startup(case: Case) -> None:
 def _fail_everywhere(case: Case, fault: Fault | None, happens: str) -> None:
     with case.running():
         pass
-    for turn in range(1, MOST_POINTS + 1):
-        points = Points(turn, fault)
-        with _report(case) as leaks:
-            start_with_fault(case, points)
-        if not points.where:
-            return
-        require(
-            not leaks,
-            f"a startup that {happens} at acquisition {turn} ({points.where}) leaves something: "
-            f"{leaks}\nput each thing into resources as soon as it is acquired: after a failed "
-            "startup there is no nsp_cleanup",
-        )
+    way = (
+        "put each thing into resources as soon as it is acquired: after a failed startup there is "
+        "no nsp_cleanup"
+    )
+    with _report(case) as all_of_it:
+        for turn in range(1, MOST_POINTS + 1):
+            points = Points(turn, fault)
+            with _things(case) as leaks:
+                start_with_fault(case, points)
+            if not points.where:
+                break
+            require(
+                not leaks,
+                f"a startup that {happens} at acquisition {turn} ({points.where}) leaves "
+                f"something: {leaks}\n{way}",
+            )
+    require(not all_of_it, f"a startup that {happens} leaves something: {all_of_it}\n{way}")
 
 
 @rule("leaks")
@@ -146,16 +156,19 @@ def interrupted_cleanup(case: Case) -> None:
     """
     with case.running():
         pass
-    turn, reached = 1, 1
-    while turn <= min(reached, MOST_POINTS):
-        with _report(case) as leaks:
-            reached = _interrupt_cleanup(case, turn)
-        require(
-            not leaks,
-            f"a cleanup that is interrupted at its line {turn} leaves something: {leaks}\nput "
-            "into resources what must be given back",
-        )
-        turn += 1
+    way = "put into resources what must be given back"
+    with _report(case) as all_of_it:
+        turn, reached = 1, 1
+        while turn <= min(reached, MOST_POINTS):
+            with _things(case) as leaks:
+                reached = _interrupt_cleanup(case, turn)
+            require(
+                not leaks,
+                f"a cleanup that is interrupted at its line {turn} leaves something: {leaks}\n"
+                f"{way}",
+            )
+            turn += 1
+    require(not all_of_it, f"an interrupted cleanup leaves something: {all_of_it}\n{way}")
 
 
 def _interrupt_cleanup(case: Case, turn: int) -> int:

@@ -16,9 +16,10 @@ generated from the kit, `nspkit.testing`. A rule is skipped only if the provider
 the rule needs.
 
 ```python
+from nspkit import Service
 from nspkit.testing import MemoryProvider, check_provider
 
-report = check_provider(MemoryProvider, rounds=3)
+report = check_provider(MemoryProvider, settings={{"services": [Service("printer")]}}, rounds=3)
 assert report, str(report)
 ```
 
