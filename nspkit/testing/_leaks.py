@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-import traceback
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -14,7 +13,7 @@ from nspkit.testing import _system
 from nspkit.testing._referrers import holders
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import FrameType, TracebackType
     from typing import Self
 
 PATIENCE = 2.0
@@ -197,10 +196,12 @@ _PASSED_OVER = ("/threading.py", "/nspkit/_", "/nspkit/testing/_leaks.py", "/con
 
 def _caller() -> str:
     """Return who started a thread: the innermost frame that is neither threading's nor nspkit's."""
-    for frame in reversed(traceback.extract_stack()[:-2]):
-        path = frame.filename.replace("\\", "/")
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        path = frame.f_code.co_filename.replace("\\", "/")
         if not any(part in path for part in _PASSED_OVER):
-            return f"{frame.filename}:{frame.lineno} in {frame.name}"
+            return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+        frame = frame.f_back
     return "a place inside nspkit"
 
 

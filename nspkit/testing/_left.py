@@ -49,12 +49,16 @@ def _left_by_one_use(case: Case) -> LeakReport:
 
 
 def _report(case: Case) -> LeakReport:
-    return LeakReport(case.provider, patience=min(2.0, case.patience))
+    return LeakReport(case.provider, patience=_moment(case))
 
 
 def _things(case: Case) -> LeakReport:
     """Return a report on everything but instances: looking for those takes a while each time."""
-    return LeakReport(patience=min(2.0, case.patience))
+    return LeakReport(patience=_moment(case))
+
+
+def _moment(case: Case) -> float:
+    return min(2.0, case.patience / 4)
 
 
 @rule("leaks")

@@ -36,13 +36,26 @@ def children() -> dict[int, str]:
     """Return the child processes by number, and what each of them runs."""
     found = {}
     own = os.getpid()
-    with contextlib.suppress(OSError):
-        for entry in os.scandir("/proc"):
-            if entry.name.isdecimal():
-                state, parent = _state(entry.name)
-                if parent == own:
-                    found[int(entry.name)] = _command(entry.name, state)
+    for pid in _numbers():
+        state, parent = _state(pid)
+        if parent == own:
+            found[int(pid)] = _command(pid, state)
     return found
+
+
+def _numbers() -> list[str]:
+    """Return the numbers of the children; where the kernel does not list them, of everything."""
+    try:
+        return [
+            pid
+            for thread in os.listdir("/proc/self/task")  # noqa: PTH208
+            for pid in Path("/proc/self/task", thread, "children").read_text().split()
+        ]
+    except OSError:
+        pass
+    with contextlib.suppress(OSError):
+        return [name for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208
+    return []
 
 
 def _target(folder: str, name: str) -> str | None:
