@@ -36,7 +36,7 @@ _OPENING = {
     "os.listdir": "listed a folder",
     "signal.signal": "handled a signal",
 }
-_IMPORTING = "<frozen importlib"
+_IMPORTING = ("<frozen importlib", "<frozen zipimport")
 _STANDARD = os.path.dirname(os.__file__)  # noqa: PTH120  # pathlib is what others import
 
 
@@ -78,7 +78,7 @@ class _Watch:
             if file.startswith(_IMPORTING):
                 if not place:
                     return
-            elif not file.startswith(_STANDARD) or "site-packages" in file:
+            elif not file.startswith(_STANDARD) or "-packages" in file:
                 place = place or f" at {file}:{frame.f_lineno}"
             elif name == "<module>" and not place:
                 return
@@ -116,7 +116,17 @@ def _same(one: str | None, other: str) -> bool:
 def _packages(before: set[str], own: str) -> list[str]:
     known = {*sys.stdlib_module_names, "nspkit", own.partition(".")[0]}
     new = {name.partition(".")[0] for name in set(sys.modules) - before}
-    return sorted(name for name in new - known if not name.startswith("__"))
+    new = {name for name in new - known if not name.startswith("__")}
+    return sorted(name for name in new if not _is_standard(name))
+
+
+def _is_standard(name: str) -> bool:
+    """Whether a module is the standard library's though its list does not have it."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None:
+        # A namespace has no file either; what is built in has no path.
+        return not hasattr(sys.modules.get(name), "__path__")
+    return file.startswith(_STANDARD) and "-packages" not in file
 
 
 def main() -> None:

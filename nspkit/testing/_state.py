@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _CONTAINERS = (list, dict, set, bytearray, deque)
@@ -20,14 +21,39 @@ def class_state(cls: type) -> dict[str, Any]:
     return state
 
 
-def shared_between(one: object, two: object) -> list[str]:
-    """Return the names of the attributes in which two instances hold the same changeable thing."""
+def contents(instance: object) -> dict[str, Any]:
+    """Return what the containers among the attributes of an instance hold now."""
+    return {name: _content(value) for name, value in _attributes(instance).items()}
+
+
+def shared_between(
+    one: object, two: object, before: dict[str, Any], settings: Mapping[str, Any]
+) -> list[str]:
+    """Return the names of the attributes in which two instances share what must not be shared.
+
+    ``before`` has what the first one's containers held before the second one was started: one
+    that is still the same may well be a constant.
+    """
     first, second = _attributes(one), _attributes(two)
+    own = {id(value) for value in _inside(settings)}
     return [
         f"{name} ({type(value).__qualname__})"
         for name, value in first.items()
-        if second.get(name) is value and _is_changeable(value)
+        if second.get(name) is value
+        and id(value) not in own
+        and (_is_a_resource(value) or before.get(name) != _content(value))
     ]
+
+
+def _inside(settings: object) -> Iterator[object]:
+    yield settings
+    values: Iterable[object] = ()
+    if isinstance(settings, Mapping):
+        values = settings.values()
+    elif isinstance(settings, (list, tuple, set)):
+        values = settings
+    for value in values:
+        yield from _inside(value)
 
 
 def _attributes(instance: object) -> dict[str, Any]:
@@ -52,7 +78,5 @@ def _content(value: object) -> Any:
     return None
 
 
-def _is_changeable(value: object) -> bool:
-    if isinstance(value, type):
-        return False
-    return isinstance(value, _CONTAINERS) or any(hasattr(type(value), name) for name in _ENDS)
+def _is_a_resource(value: object) -> bool:
+    return not isinstance(value, type) and any(hasattr(type(value), name) for name in _ENDS)

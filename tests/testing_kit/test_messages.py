@@ -62,7 +62,7 @@ CAUGHT = {
 def test_a_fault_is_told_with_what_to_change(fault: str, broken: dict[str, list[Any]]) -> None:
     """The message names the thing, and the way out."""
     rule, pattern = CAUGHT[fault]
-    [provider] = broken[rule]
+    provider = broken[rule][0]
     report = check_provider(
         provider,
         settings={"services": [Service("one"), Service("two")]},

@@ -20,7 +20,7 @@ def held_against_the_rules(provider: Any) -> Report:
         provider,
         settings={"services": SERVICES},
         patience=PATIENCE,
-        rounds=6,
+        rounds=5,
         rules=[rule for rule in RULES if about_importing or rule.level != "import"],
     )
 

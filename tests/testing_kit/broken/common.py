@@ -9,8 +9,8 @@ from nspkit.testing import MemoryProvider
 
 T = TypeVar("T", bound=type)
 
-LONG = 1.2
-"""How long a broken provider hangs, in seconds: three times what the tests have patience for."""
+LONG = 0.8
+"""How long a broken provider hangs, in seconds: twice what the tests have patience for."""
 
 EVERYTHING = ("",)
 """What follows where a provider cannot even be started."""
