@@ -171,7 +171,7 @@ def start_with_fault(case: Case, points: Points) -> None:
 
 _STANDARD = os.path.dirname(os.__file__)  # noqa: PTH120  # as frames have it
 # What these open for somebody, they close when it fails.
-_CLEAN = ("socket.py", "pathlib.py", "_local.py", "tempfile.py", "_resources.py")
+_CLEAN = ("/socket.py", "/pathlib", "/tempfile.py", "/nspkit/_resources.py")
 
 
 def _is_theirs() -> bool:
@@ -180,12 +180,13 @@ def _is_theirs() -> bool:
     What the standard library leaves when it fails half-way is not the provider's fault.
     """
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.endswith(_CLEAN):
+    while frame is not None:
+        file = frame.f_code.co_filename
+        path = file.replace("\\", "/")
+        if not any(part in path for part in _CLEAN):
+            return "-packages" in file or not file.startswith((_STANDARD, "<frozen"))
         frame = frame.f_back
-    if frame is None:
-        return False
-    file = frame.f_code.co_filename
-    return "-packages" in file or not file.startswith((_STANDARD, "<frozen"))
+    return False
 
 
 class Lines:

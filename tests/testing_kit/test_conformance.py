@@ -135,8 +135,7 @@ def test_attributes_may_be_fixtures(
     file = tmp_path / "test_file.py"
     file.write_text(FILE)
     said = run(file, fresh_python, "-q", "-k", "TestWithFixtures")
-    # The file imports pytest, which no provider's module should: that rule sees it.
-    assert f"1 failed, {len(RULES) - 1} passed" in said or f"{len(RULES)} passed" in said, said
+    assert f"{len(RULES)} passed" in said, said
 
 
 def test_what_is_not_set_is_said(

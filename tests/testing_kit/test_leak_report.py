@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import socket
 import subprocess
@@ -43,6 +44,28 @@ def test_a_thread_is_told_with_the_place_of_its_start() -> None:
     assert told.startswith("'left over', started at ")
     assert "test_leak_report.py" in told
     assert "test_a_thread_is_told" in told
+
+
+def test_a_thread_that_threading_does_not_know_is_told() -> None:
+    """By where it is."""
+
+    def raw() -> None:
+        # No threading in here: it would make a dummy thread of this one.
+        begun.release()
+        end.acquire()
+        done.release()
+
+    begun, end, done = (_thread.allocate_lock() for _ in range(3))
+    for lock in (begun, end, done):
+        lock.acquire()
+    with LeakReport(patience=0.05) as leaks:
+        _thread.start_new_thread(raw, ())
+        assert begun.acquire(timeout=30)
+    end.release()
+    assert done.acquire(timeout=30)
+    [told] = leaks.threads
+    assert "does not know" in told
+    assert "in raw" in told
 
 
 def test_a_thread_that_is_about_to_end_is_given_a_moment() -> None:
