@@ -45,15 +45,20 @@ class SystemProvider:
 
     @hookimpl
     def nsp_startup(self, settings: Mapping[str, Any], resources: Resources) -> None:
-        """Start the threads, each with what ends it."""
+        """Start the threads, and have the end of questions end them."""
         self._threads = _threads_in(settings)
         from queue import SimpleQueue  # its put() may be interrupted by another put()
 
         self._questions = SimpleQueue()
-        for number in range(1, self._threads + 1):
-            resources.thread(self._answer, name=f"nspkit-system-{number}")
-            # Released first, so that the thread does not wait for a question any more.
-            resources.callback(self._questions.put, None, name=f"end of questions, {number}")
+        try:
+            for number in range(1, self._threads + 1):
+                resources.thread(self._answer, name=f"nspkit-system-{number}")
+            # Released first, so that the threads do not wait for a question any more.
+            resources.callback(self._questions.put, None, name="end of questions")
+        except BaseException:
+            # The threads that there are would wait, and their release for them.
+            self._questions.put(None)
+            raise
 
     @hookimpl
     def nsp_cleanup(self) -> None:

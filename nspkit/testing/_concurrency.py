@@ -1,0 +1,248 @@
+"""Rules about threads and processes."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from functools import partial
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+from nspkit import ServiceOperation
+from nspkit.errors import CancelledError, NotInitialisedError, NspError
+from nspkit.testing._case import close
+from nspkit.testing._forking import in_a_child
+from nspkit.testing._limits import Errand, Hand, at_once, within
+from nspkit.testing._lookup import query_for
+from nspkit.testing._rule import broken, require, rule, rules_in, told
+
+if TYPE_CHECKING:
+    from nspkit import Session
+    from nspkit.testing._case import Case
+
+LOOKUP, SET, NOTIFY = "nsp_lookup_service", "nsp_set_service", "nsp_notify_change"
+THREADS = 8
+
+
+@rule("concurrency")
+def cleanup_on_another_thread(case: Case) -> None:
+    """A provider that was started on one thread is stopped on another one."""
+    instance = case.instance()
+    with Hand(case.patience) as first, Hand(case.patience) as second:
+        settings, resources = dict(case.settings), instance.resources
+        first(
+            "nsp_startup",
+            lambda: instance.call("nsp_startup", settings=settings, resources=resources),
+        )
+        try:
+            second("nsp_cleanup", lambda: instance.call("nsp_cleanup"))
+            second("the release of the resources", resources.close)
+        except Exception as error:
+            broken(
+                f"the end on another thread than the start failed: {told(error)}; tie nothing to "
+                "a thread (sqlite3: check_same_thread=False; no threading.local, no context "
+                "variable)",
+                error,
+            )
+
+
+@rule("concurrency")
+def starts_on_many_threads(case: Case) -> None:
+    """Several hosts can start and stop it at the same moment."""
+
+    def start_and_stop(_number: int) -> None:
+        with case.running():
+            pass
+
+    _together(case, "a start and a stop", start_and_stop, "share nothing between instances")
+
+
+@rule("concurrency", LOOKUP)
+def many_lookups_at_once(case: Case) -> None:
+    """Lookups on several threads at once find what one finds alone."""
+    with case.running() as instance:
+        alone = {str(getattr(found, "name", found)) for found in instance.find()}
+
+        def look_up(_number: int) -> set[str]:
+            results = instance.lookup()
+            names = {str(getattr(found, "name", found)) for found in results}
+            close(results)
+            return names
+
+        for names in _together(case, "a lookup", look_up, "guard what threads share with a lock"):
+            require(
+                names == alone,
+                f"alone a lookup finds {sorted(alone)}, on one of {THREADS} threads "
+                f"{sorted(names)}; guard what threads share with a lock",
+            )
+
+
+@rule("concurrency", LOOKUP)
+def steps_on_any_thread(case: Case) -> None:
+    """Each step of a lookup, and its end, may be on another thread."""
+    with (
+        case.running() as instance,
+        Hand(case.patience) as first,
+        Hand(case.patience) as second,
+    ):
+        try:
+            for most in (None, 1):
+                results = first("the beginning of a lookup", instance.lookup)
+                hands, steps = cycle((second, first)), 0
+                while steps != most and next(hands)("a step", partial(next, results, None)):
+                    steps += 1
+                next(hands)("the end of a lookup", partial(close, results))
+        except AssertionError:
+            raise
+        except Exception as error:
+            broken(
+                f"a lookup whose steps are on several threads failed: {told(error)}; tie an "
+                "iterator to no thread: no connection that checks its thread, no threading.local",
+                error,
+            )
+
+
+@rule("concurrency", LOOKUP)
+def no_context_across_a_step(case: Case) -> None:
+    """A lookup keeps no token of a context variable from one step to another.
+
+    Each step runs in a context of its own; a token of another context cannot be reset.
+    """
+    with case.running() as instance:
+        try:
+            for steps in (1, None):
+                results = _apart(instance.lookup)
+                taken = 0
+                while taken != steps and _apart(lambda held=results: next(held, None)) is not None:
+                    taken += 1
+                _apart(lambda held=results: close(held))
+        except Exception as error:
+            broken(
+                f"a lookup whose steps are in several contexts failed: {told(error)}; set and "
+                "reset a context variable within one step, never across a yield",
+                error,
+            )
+
+
+def _apart(function: Any) -> Any:
+    return contextvars.copy_context().run(function)
+
+
+@rule("concurrency", LOOKUP)
+def cleanup_with_lookups_open(case: Case) -> None:
+    """A final cleanup comes through while lookups are half read and others are in progress.
+
+    The host ends them first: those who read get CancelledError or NotInitialisedError.
+    """
+    with case.host() as host:
+        session = case.startup(host)
+        half_read = session.lookup(case.query)
+        within(case.patience, "a step", lambda: next(half_read, None))
+        begun = threading.Barrier(3)
+        errands = [
+            Errand("lookups during a cleanup", lambda: _look_up_until_closed(case, session, begun))
+            for _number in range(2)
+        ]
+        begun.wait(case.patience)
+        try:
+            host.close()
+        except NspError as error:
+            broken(
+                f"a final cleanup with lookups in progress failed: {told(error)}; end a lookup in "
+                "the finally of its generator, and do not count on its last step",
+                error,
+            )
+        for errand in errands:
+            errand.result(case.patience)
+
+
+def _look_up_until_closed(case: Case, session: Session, begun: threading.Barrier) -> None:
+    try:
+        for turn in range(100_000):
+            with session.lookup(case.query) as lookup:
+                if turn == 0:
+                    begun.wait(case.patience)
+                for _service in lookup:
+                    pass
+    except (CancelledError, NotInitialisedError):
+        pass
+
+
+@rule("concurrency", NOTIFY)
+def cleanup_while_a_watch_waits(case: Case) -> None:
+    """A final cleanup comes through while a watch waits for a change."""
+    with case.host() as host, case.startup(host).watch(case.query) as watch:
+        watch.wait(0.05)
+        try:
+            host.close()
+        except NspError as error:
+            broken(
+                f"a final cleanup while a watch waited failed: {told(error)}; have "
+                "nsp_notify_change come back when cancellation says so, with on_cancel or wait",
+                error,
+            )
+
+
+@rule("concurrency", SET, LOOKUP)
+def registrations_at_once(case: Case) -> None:
+    """Registrations on several threads at once are all there in the end."""
+    names = [f"{case.service.name}-{number}" for number in range(THREADS)]
+    services = [case.service.replace(name=name) for name in names]
+    with case.running() as instance:
+
+        def setting(number: int, operation: ServiceOperation) -> None:
+            instance.call(SET, service=services[number], operation=operation, multiple=False)
+
+        way = "guard what threads share with a lock"
+        try:
+            _together(case, SET, lambda number: setting(number, ServiceOperation.REGISTER), way)
+            for service in services:
+                require(
+                    instance.find(query_for(service)),
+                    f"of {THREADS} registrations at once {service.name!r} is not found; {way}",
+                )
+        finally:
+            for number in range(THREADS):
+                try:
+                    setting(number, ServiceOperation.DELETE)
+                except NspError:
+                    pass  # that one never was there
+
+
+@rule("concurrency")
+def survives_a_fork(case: Case) -> None:
+    """After a fork the parent's provider goes on, and the child can start one of its own.
+
+    The child drops nothing of the parent's; it makes a host of its own, starts the provider, looks
+    up and stops it.
+    """
+
+    def child() -> None:
+        with case.session() as own:
+            if case.has(LOOKUP):
+                case.find(own)
+
+    with case.session() as session:
+        wrong = in_a_child(child, 2 * case.patience)
+        require(
+            not wrong,
+            f"in a forked child a start of its own failed: {wrong}; keep nothing per process "
+            "outside of the instance, and no lock that a thread may hold while another one forks",
+        )
+        if case.has(LOOKUP):
+            try:
+                case.find(session)
+            except NspError as error:
+                broken(f"after a fork the parent's lookup failed: {told(error)}", error)
+
+
+def _together(case: Case, what: str, function: Any, way: str) -> list[Any]:
+    try:
+        return at_once(THREADS, what, function, case.patience)
+    except AssertionError:
+        raise
+    except Exception as error:
+        broken(f"{what} on {THREADS} threads at once failed: {told(error)}; {way}", error)
+
+
+RULES = rules_in(globals())

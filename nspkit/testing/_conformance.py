@@ -1,0 +1,111 @@
+"""The class that an author's tests inherit; pytest makes a test of each rule."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nspkit import Query, Service
+from nspkit.testing._case import PATIENCE, ROUNDS, Case
+from nspkit.testing._report import RULES, missing_hooks
+
+if TYPE_CHECKING:
+    from nspkit.testing._probe import Finding
+    from nspkit.testing._rule import Rule
+
+_KINDS: dict[str, type] = {
+    "provider": type,
+    "settings": Mapping,
+    "query": Query,
+    "service": Service,
+}
+
+
+class ProviderConformance:
+    """Proves a provider: inherit, set ``provider``, and pytest runs a test for each rule.
+
+    ::
+
+        class TestConformance(ProviderConformance):
+            provider = PhoneBookProvider
+            query = Query("Ada")
+
+    Each of the first four attributes may be a pytest fixture of that name instead, in the class
+    or in its module, where a path or a server is needed. A rule is skipped only if the provider
+    lacks a hook that it is about, and the reason says so. `check_provider` does the same without
+    pytest.
+
+    Attributes:
+        provider: The class that the entry point names.
+        settings: What an application would set; nothing by default.
+        query: A query that finds something; by default one for everything.
+        service: A service that can be registered; by default one with an address that is nobody's.
+        patience: How many seconds one step of the provider may take.
+        rounds: How many times it is started and stopped to see what adds up.
+    """
+
+    provider: Any = None
+    settings: Any = None
+    query: Any = None
+    service: Any = None
+    patience: float = PATIENCE
+    rounds: int = ROUNDS
+
+    _findings: ClassVar[dict[Any, Finding]]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._findings = {}  # what a fresh interpreter found, for all rules that ask it
+
+    def pytest_generate_tests(self, metafunc: Any) -> None:
+        """Make a test of each rule; pytest calls it."""
+        if "nspkit_rule" in metafunc.fixturenames:
+            metafunc.parametrize("nspkit_rule", RULES, ids=[rule.id for rule in RULES])
+
+    def test_rule(self, nspkit_rule: Rule, request: Any) -> None:
+        """Hold the provider against one rule."""
+        __tracebackhide__ = True  # the message says what to change; the kit's lines do not
+        provider = self._given("provider", request)
+        if provider is None:
+            raise AssertionError(
+                f"{type(self).__name__}.provider is not set; set it to the provider's class"
+            )
+        case = Case(
+            provider,
+            settings=self._given("settings", request),
+            query=self._given("query", request),
+            service=self._given("service", request),
+            patience=self.patience,
+            rounds=self.rounds,
+            findings=self._findings,
+        )
+        missing = nspkit_rule.missing(case.implementations)
+        if missing:
+            import pytest
+
+            pytest.skip(missing_hooks(missing))
+        nspkit_rule(case)
+
+    def _given(self, name: str, request: Any) -> Any:
+        """Return what the class has under a name, or the fixture of that name has."""
+        __tracebackhide__ = True
+        value = getattr(type(self), name)
+        if value is None:
+            # Not any fixture of that name: plugins have one called settings, for instance.
+            value = getattr(sys.modules[type(self).__module__], name, None)
+            if value is None or not _is_fixture(value):
+                return None
+        if isinstance(value, _KINDS[name]):
+            return value
+        if not _is_fixture(value):
+            raise AssertionError(
+                f"{type(self).__name__}.{name} is {value!r:.80}; give a "
+                f"{_KINDS[name].__name__}, or a pytest fixture of that name"
+            )
+        return request.getfixturevalue(name)
+
+
+def _is_fixture(value: object) -> bool:
+    # pytest has no public word for it; its definitions are objects of this class.
+    return type(value).__name__ == "FixtureFunctionDefinition"

@@ -1,0 +1,60 @@
+"""Running something in a forked child, and learning how it went."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import traceback
+import warnings
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def in_a_child(function: Callable[[], object], seconds: float) -> str:
+    """Call a function in a forked child; return what went wrong there, or ``""``.
+
+    Where the system has no fork there is nothing that could go wrong.
+    """
+    if not hasattr(os, "fork"):
+        return ""
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        # Python warns of a fork with threads: that is what is looked at.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        _run(function, writing)
+    os.close(writing)
+    try:
+        hangs = not _wait(pid, seconds)
+        with open(reading, "rb", closefd=False) as pipe:  # a descriptor, no path
+            said = pipe.read().decode(errors="replace").strip()
+    finally:
+        os.close(reading)
+    return f"it did not come back within {seconds:g} s" if hangs else said
+
+
+def _run(function: Callable[[], object], writing: int) -> None:
+    """Do it, say what went wrong, and end at once: nothing of the parent's is the child's."""
+    try:
+        function()
+    except BaseException:
+        os.write(writing, traceback.format_exc()[-3000:].encode(errors="replace"))
+    finally:
+        os._exit(0)
+
+
+def _wait(pid: int, seconds: float) -> bool:
+    """Wait for the child; one that hangs is ended."""
+    until, pause = monotonic() + seconds, threading.Event()
+    while os.waitpid(pid, os.WNOHANG)[0] == 0:
+        if monotonic() > until:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return False
+        pause.wait(0.005)
+    return True

@@ -1,0 +1,173 @@
+"""Rules about starting and stopping."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from nspkit.errors import NotReadyError, NspError
+from nspkit.testing._faults import MOST_POINTS, Lines, Points, code_of, start_with_fault
+from nspkit.testing._limits import within
+from nspkit.testing._rule import broken, require, rule, rules_in, told
+
+if TYPE_CHECKING:
+    from nspkit.testing._case import Case
+
+LOOKUP = "nsp_lookup_service"
+
+
+@rule("lifecycle")
+def starts_and_stops(case: Case) -> None:
+    """A startup and a cleanup come back in their time, raise nothing and return nothing."""
+    instance = case.instance()
+    try:
+        instance.start()
+    except Exception as error:
+        broken(
+            f"nsp_startup with the settings {sorted(case.settings)} raised {told(error)}; mend "
+            "it, or give the kit the settings that it needs",
+            error,
+        )
+    try:
+        instance.stop()
+    except AssertionError:
+        raise
+    except Exception as error:
+        broken(
+            f"nsp_cleanup, or a release, raised {told(error)}; handle what may fail at the end: "
+            "nobody can do anything about it any more",
+            error,
+        )
+
+
+@rule("lifecycle")
+def starts_again(case: Case) -> None:
+    """After its final cleanup it can be started again, in the same host."""
+    with case.host() as host:
+        for turn in ("first", "second", "third"):
+            try:
+                case.startup(host).close()
+            except NspError as error:
+                broken(
+                    f"the {turn} start in one process failed: {told(error)}; have each start make "
+                    "anew what it needs, and each cleanup give it back",
+                    error,
+                )
+
+
+@rule("lifecycle")
+def two_hosts_at_once(case: Case) -> None:
+    """It runs in two hosts at once, and the end of one is not the end of the other."""
+    with case.session() as staying:
+        with case.session() as going:
+            if case.has(LOOKUP):
+                case.find(going)
+        if case.has(LOOKUP):
+            try:
+                case.find(staying)
+            except NspError as error:
+                broken(
+                    f"when one host had stopped it, a lookup in the other failed: {told(error)}; "
+                    "give back in nsp_cleanup only what this instance has acquired",
+                    error,
+                )
+
+
+@rule("lifecycle")
+def starts_during_a_cleanup(case: Case) -> None:
+    """While one instance is inside its cleanup, another one can be started and stopped.
+
+    Two hosts of a process clean up when they like. The kit starts another instance at each line
+    of nsp_cleanup.
+    """
+
+    def another() -> None:
+        with case.running():
+            pass
+
+    def start() -> None:
+        try:
+            within(case.patience, "a start during the cleanup of another instance", another)
+        except Exception as error:
+            broken(
+                f"a start failed while another instance was in nsp_cleanup: {told(error)}; share "
+                "no flag and no lock between instances",
+                error,
+            )
+
+    turn, reached = 1, 1
+    while turn <= min(reached, MOST_POINTS):
+        instance = case.instance()
+        instance.start()
+        method = getattr(instance.object, case.implementations["nsp_cleanup"])
+        lines = Lines(code_of(method), turn, start)
+        try:
+            lines.run(partial(instance.call, "nsp_cleanup"))
+        finally:
+            instance.give_back()
+        turn, reached = turn + 1, lines.reached
+
+
+@rule("lifecycle")
+def starts_after_a_failure(case: Case) -> None:
+    """A start that failed at any acquisition keeps no later start from success.
+
+    The kit has each file, socket, thread and process of a startup fail in turn, and each step
+    after something went into resources.
+    """
+    for turn in range(1, MOST_POINTS + 1):
+        points = Points(turn)
+        start_with_fault(case, points)
+        if not points.where:
+            return
+        try:
+            with case.running():
+                pass
+        except Exception as error:
+            broken(
+                f"a start failed ({points.where}), and the next one too: {told(error)}; undo what "
+                "a failing startup has done, best by putting it into resources at once",
+                error,
+            )
+
+
+@rule("lifecycle")
+def says_which_setting_is_missing(case: Case) -> None:
+    """Without settings it starts, or raises NotReadyError (10091) and says what is missing."""
+    instance = case.instance()
+    try:
+        instance.start({})
+    except NotReadyError:
+        instance.give_back()
+    except AssertionError:
+        raise
+    except Exception as error:
+        instance.give_back()
+        broken(
+            f"nsp_startup without settings raised {told(error)}; raise NotReadyError, before any "
+            "I/O, and name the setting",
+            error,
+        )
+    else:
+        instance.stop()
+
+
+@rule("lifecycle")
+def leaves_the_settings_alone(case: Case) -> None:
+    """The mapping of settings is the application's: it is read, never changed."""
+    settings = dict(case.settings)
+    instance = case.instance()
+    instance.case.within(
+        "nsp_startup",
+        lambda: instance.call("nsp_startup", settings=settings, resources=instance.resources),
+    )
+    instance.stop()
+    changed = sorted(
+        name
+        for name in {*settings, *case.settings}
+        if settings.get(name, ...) is not case.settings.get(name, ...)
+    )
+    require(not changed, f"a start changed the settings {changed}; copy them: dict(settings)")
+
+
+RULES = rules_in(globals())

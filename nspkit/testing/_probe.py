@@ -1,0 +1,86 @@
+"""What importing a provider's module and making an instance do, seen in a fresh interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nspkit.testing._rule import broken
+
+_SCRIPT = Path(__file__).with_name("_fresh.py")
+_MARK = "nspkit-probe:"
+
+
+class Finding(NamedTuple):
+    """What a fresh interpreter found out.
+
+    Attributes:
+        error: Why the class could not be reached or made; empty if it could.
+        importing: What importing the module did beside importing, a sentence for each thing.
+        making: What making an instance did.
+        packages: Packages that the import brought, which are neither the standard library's nor
+            nspkit's nor the provider's own.
+        guid: The GUID of the provider over there.
+        printed: What was written to standard output.
+        seconds: How long each module took to import, those it imports included.
+    """
+
+    error: str
+    importing: tuple[str, ...]
+    making: tuple[str, ...]
+    packages: tuple[str, ...]
+    guid: str
+    printed: str
+    seconds: dict[str, float]
+
+
+def probe(provider: Any, seconds: float) -> Finding:
+    """Import a provider's module in a fresh interpreter, and make an instance there.
+
+    Raises:
+        RuleBrokenError: the interpreter does not come back in that time.
+    """
+    module = sys.modules.get(provider.__module__)
+    wanted = {
+        "module": provider.__module__,
+        "file": getattr(module, "__file__", None),
+        "name": provider.__qualname__,
+    }
+    path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry)
+    environment = {name: value for name, value in os.environ.items() if "COV" not in name}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", str(_SCRIPT), json.dumps(wanted)],
+            env=environment | {"PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=max(30.0, seconds),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        broken(f"importing {provider.__module__} does not come to an end", error)
+    printed, mark, found = done.stdout.rpartition(_MARK)
+    told, seconds_of = _timed(done.stderr)
+    if not mark:
+        printed, found = done.stdout, json.dumps({"error": told.strip()[-2000:] or "it ended"})
+    answer = {"error": "", "importing": (), "making": (), "packages": (), "guid": ""}
+    return Finding(**{**answer, **json.loads(found)}, printed=printed, seconds=seconds_of)
+
+
+def _timed(text: str) -> tuple[str, dict[str, float]]:
+    """Part what -X importtime says from what else was written to standard error."""
+    rest, found = [], {}
+    for line in text.splitlines():
+        if line.startswith("import time:"):
+            cells = line.removeprefix("import time:").split("|")
+            if len(cells) == 3 and cells[1].strip().isdecimal():
+                found[cells[2].strip()] = int(cells[1]) / 1e6
+        else:
+            rest.append(line)
+    return "\n".join(rest), found

@@ -1,0 +1,146 @@
+"""What is right in another way passes too: the kit does not cry at what an author may do."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from nspkit import Cancellation, Query, Resources, Service, hookimpl
+from nspkit.errors import NotReadyError, NspError, ServiceNotFoundError
+from nspkit.testing import RULES, MemoryProvider, check_provider
+
+CONSTANT = {"a table": ["that nobody changes"]}
+SETTINGS = {"services": [Service("printer"), Service("scanner")]}
+
+
+class Plain:
+    """Has the hooks that every provider has, in slots, and takes as few arguments as it needs."""
+
+    __slots__ = ("__weakref__", "names")
+
+    info = MemoryProvider.info.replace(stores_service_classes=False)
+
+    @hookimpl
+    def nsp_startup(self, settings: Mapping[str, Any]) -> int:
+        """Speak C: 0 is success."""
+        if "services" not in settings:
+            raise NotReadyError("give the setting 'services'")
+        self.names = [service.name for service in settings["services"]]
+        return 0
+
+    @staticmethod
+    @hookimpl
+    def nsp_cleanup() -> None:
+        """Do nothing, without an instance even."""
+
+    @hookimpl(specname="nsp_lookup_service")
+    def look_up(self, query: Query) -> list[Service]:
+        """Answer with a list, and raise where nothing is found."""
+        found = [Service(name) for name in self.names if query.name in (None, name)]
+        if not found:
+            raise ServiceNotFoundError(f"there is no {query.name}")
+        return found
+
+
+class KeepsConstants(MemoryProvider):
+    """Keeps in itself what is its module's, or the application's."""
+
+    @hookimpl
+    def nsp_startup(self, settings: Mapping[str, Any], resources: Resources) -> None:
+        """Keep them."""
+        super().nsp_startup(settings, resources)
+        self.table = CONSTANT
+        self.settings = settings
+        self.services = settings.get("services")
+
+
+class AsksAPool(MemoryProvider):
+    """Has a pool of threads, a loop on a thread and a process of its own, all in resources."""
+
+    @hookimpl
+    def nsp_startup(self, settings: Mapping[str, Any], resources: Resources) -> None:
+        """Start them, each with its end."""
+        super().nsp_startup(settings, resources)
+        self.pool = resources.enter_context(ThreadPoolExecutor(2))
+        loop = asyncio.new_event_loop()
+        resources.callback(loop.close)
+        ready = threading.Event()
+        loop.call_soon(ready.set)
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+
+        def stop() -> None:
+            if thread.ident is not None:
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join()
+
+        resources.callback(stop)
+        thread.start()
+        resources.enter_context(_Child())
+
+    @hookimpl
+    def nsp_lookup_service(self, query: Query, cancellation: Cancellation) -> Iterable[Service]:
+        """Ask a thread of the pool."""
+        found = super().nsp_lookup_service(query, cancellation)
+        return iter(self.pool.submit(list, found).result())
+
+
+class _Child:
+    """A process that ends when nobody speaks to it any more."""
+
+    def __enter__(self) -> None:
+        self._process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+
+    def __exit__(self, *details: object) -> None:
+        self._process.communicate()
+
+
+class EndsWithAnError(MemoryProvider):
+    """Raises where others come to an end."""
+
+    def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
+        for service in super()._results(query, cancellation):
+            if cancellation.cancelled:
+                raise TimeoutError("nobody waits any more")
+            yield service
+        if cancellation.cancelled:
+            raise NspError("interrupted", code=10004)
+
+
+@pytest.mark.parametrize("provider", [Plain, KeepsConstants, AsksAPool])
+def test_what_is_right_in_another_way_passes(provider: Any) -> None:
+    """Every rule, the import of a file of tests apart."""
+    report = check_provider(
+        provider,
+        settings=SETTINGS,
+        rounds=5,
+        rules=[rule for rule in RULES if rule.level != "import"],
+    )
+    assert report, str(report)
+
+
+def test_the_standard_library_opens_what_it_likes(tmp_path: Any) -> None:
+    """What a module of it does when it is imported is not the provider's doing."""
+    (tmp_path / "quiet_provider.py").write_text(
+        "import ctypes.util, multiprocessing.util, asyncio, logging.config, sqlite3, uuid, random\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from nspkit.testing import MemoryProvider\n"
+        "class Provider(MemoryProvider):\n"
+        "    '''Imports a good deal.'''\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        import quiet_provider  # type: ignore[import-not-found]
+
+        rules = [rule for rule in RULES if rule.level == "import"]
+        report = check_provider(quiet_provider.Provider, rules=rules)
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("quiet_provider", None)
+    assert report, str(report)
