@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from nspkit.errors import InProgressError, NotInitialisedError, NotReadyError
 from nspkit_sqlite import _fork, _opening, _schema
+from nspkit_sqlite._opening import Loan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nspkit_sqlite._opening import Connection, Identity, State
+    from nspkit_sqlite._opening import Connection, Identity
     from nspkit_sqlite._values import Row
 
 _KEPT = 8
@@ -42,16 +43,18 @@ class Connections:
         self._returned = threading.Condition(self._lock)
         self._readers: list[Connection] = []
         self._writers: list[Connection] = []
-        self._lent = 0
-        self._forking = 0
+        self._loans: set[Loan] = set()
+        self._forking: set[int] = set()
         self._shared: set[Identity] = set()
         self._closed = ""
         self._identity: Identity | None = None
         self._trusted_until = 0.0
         _fork.join(self)
 
-    def reader(self) -> Connection | None:
+    def reader(self, loan: Loan) -> Connection | None:
         """Lend a connection for reading; None where there is no registry.
+
+        It is for `take_back` to end the loan, also where this fails.
 
         Raises:
             NotReadyError: The file is no registry (WSASYSNOTREADY 10091).
@@ -60,7 +63,7 @@ class Connections:
         """
         if monotonic() >= self._trusted_until and not self.look():
             return None
-        return self._lend(self._readers, lambda: _opening.to_read(self._path))
+        return self._lend(loan, self._readers, lambda: _opening.to_read(self._path, loan))
 
     def rows_at_once(self, statement: str, key: tuple[object, ...]) -> list[Row] | None:
         """Return what a statement finds, the quick way; None where it has to go the long one.
@@ -70,23 +73,26 @@ class Connections:
         idle = self._readers
         if not idle or monotonic() >= self._trusted_until:
             return None
-        with self._lock:
-            if self._forking or not idle:
-                return None
-            connection = idle.pop()  # the last one: its cache is warm
-            self._lent += 1
-        rows = None
-        try:
-            # All, though it is one at most: a statement that was read to its end holds no view.
-            rows = connection.finder.execute(statement, key).fetchall()
-        except sqlite3.Error:
-            pass  # told, or waited for, on the long way
-        finally:
-            self.take_back(connection, broken=rows is None)
+        loan, rows = Loan(), None
+        with loan.held:
+            try:
+                with self._lock:
+                    if self._forking or not self._has_idle(idle):
+                        return None
+                    connection = self._take(loan, idle)
+                # All, though it is one at most: a statement read to its end holds no view.
+                rows = connection.finder.execute(statement, key).fetchall()
+                loan.broken = False
+            except sqlite3.Error:
+                pass  # told, or waited for, on the long way
+            finally:
+                self.take_back(loan)
         return rows
 
-    def writer(self, *, create: bool) -> Connection | None:
+    def writer(self, loan: Loan, *, create: bool) -> Connection | None:
         """Lend a connection for a transaction; None where there is no registry and none is made.
+
+        It is for `take_back` to end the loan, also where this fails.
 
         Raises:
             NspError, sqlite3.Error, OSError: As `reader`.
@@ -95,26 +101,26 @@ class Connections:
             if not create:
                 return None
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._lend(
+            loan, self._writers, lambda: _opening.to_write(self._path, loan, create=create)
+        )
 
-        return self._lend(self._writers, lambda: _opening.to_write(self._path, create=create))
-
-    def take_back(self, connection: Connection, *, broken: bool) -> None:
+    def take_back(self, loan: Loan) -> None:
         """Take a connection back; one that failed, or whose file is another now, is closed."""
-        if not broken and connection.frozen is None:
+        connection = loan.connection
+        if connection is not None and not loan.broken and connection.frozen is None:
             idle = self._writers if connection.writes else self._readers
             with self._lock:
                 current = connection.identity == self._identity and not self._closed
                 if current and len(idle) < _KEPT:
                     idle.append(connection)
-                    self._lent -= 1
-                    if self._forking:
-                        self._returned.notify_all()
+                    self._end(loan)
                     return
-        try:
+        # Not ended where this is struck: then it is lost, and closed by who finds it.
+        if connection is not None:
             connection.close()
-        finally:
-            with self._lock:
-                self._settle()
+        with self._lock:
+            self._end(loan)
 
     def look(self) -> bool:
         """See which file is there now, and say whether it is a registry.
@@ -144,10 +150,12 @@ class Connections:
         self._trusted_until = monotonic() + _GLANCE
         return True
 
-    def has_changed(self, state: State) -> bool:
+    def has_changed(self, loan: Loan) -> bool:
         """Say whether a file that was taken for one that nobody changes is another one now."""
+        if loan.connection is None or loan.connection.frozen is None:
+            return False
         try:
-            return _opening.state_of(self._path) != state
+            return _opening.state_of(self._path) != loan.connection.frozen
         except OSError:
             return True
 
@@ -159,69 +167,95 @@ class Connections:
         self._forget_file()
 
     def _lend(
-        self, idle: list[Connection], make: Callable[[], Connection | None]
+        self, loan: Loan, idle: list[Connection], make: Callable[[], Connection | None]
     ) -> Connection | None:
         with self._lock:
             if self._forking or self._closed:
                 self._wait_or_refuse()
-            self._lent += 1
-            if idle:
-                return idle.pop()  # the last one: its cache is warm
-        connection = None
-        try:
-            # Seen before it is opened: a file that comes in between counts as another one.
-            identity = self._identity
-            connection = make()
-            if connection is not None:
-                if identity is None and self.look():  # it was made
-                    identity = self._identity
-                connection.identity = identity
-                connection.number = next(self._numbers)
-        finally:
-            if connection is None:
-                with self._lock:
-                    self._settle()
+            if self._loans:
+                self._end_lost()
+            if self._has_idle(idle):
+                return self._take(loan, idle)
+            self._loans.add(loan)
+        # Seen before it is opened: a file that comes in between counts as another one.
+        identity = self._identity
+        connection = make()
+        if connection is not None:
+            if identity is None and self.look():  # it was made
+                identity = self._identity
+            connection.identity = identity
+            connection.number = next(self._numbers)
         return connection
 
-    def _settle(self) -> None:
-        self._lent -= 1
+    def _has_idle(self, idle: list[Connection]) -> bool:
+        # Those to a file that was replaced may not all be closed yet.
+        return bool(idle) and idle[-1].identity == self._identity
+
+    def _take(self, loan: Loan, idle: list[Connection]) -> Connection:
+        self._loans.add(loan)
+        # In both for a moment: an interrupt must not strike while it is in neither.
+        connection = loan.connection = idle[-1]  # the last one: its cache is warm
+        del idle[-1]
+        return connection
+
+    def _end(self, loan: Loan) -> None:
+        self._loans.discard(loan)
         if self._forking:
             self._returned.notify_all()
 
+    def _end_lost(self) -> None:
+        """End the loans that an interrupt has kept from being given back, and close what they had.
+
+        Unless that was idle again already, and perhaps has been lent again.
+        """
+        loans = tuple(self._loans)
+        for lost in (loan for loan in loans if not loan.held.locked()):
+            others = {loan.connection for loan in loans if loan is not lost}
+            others.update(self._readers, self._writers)
+            if lost.connection is not None and lost.connection not in others:
+                lost.connection.close()
+            self._loans.discard(lost)
+
     def _forget_file(self) -> None:
         with self._lock:
+            self._end_lost()
             self._identity = None
             self._trusted_until = 0.0
-            idle = [*self._readers, *self._writers]
-            self._readers.clear()
-            self._writers.clear()
-        for connection in idle:
-            connection.close()
+        for idle in (self._readers, self._writers):
+            for _ in range(len(idle)):
+                loan = Loan()  # what is not closed yet counts as lent: a fork has to know of it
+                with loan.held:
+                    with self._lock:
+                        if idle:
+                            self._take(loan, idle)
+                    self.take_back(loan)
 
     # -- fork -----------------------------------------------------------------------------------
 
     def hold(self) -> None:
         """Close everything before a fork, on the forking thread; `resume` ends it there."""
-        self._lock.acquire()
-        self._forking = threading.get_ident()
-        identity = self._identity
-        until = monotonic() + _PATIENCE
-        while self._lent and (left := until - monotonic()) > 0:
-            self._returned.wait(left)
-        self._shared = {identity} if self._lent and identity is not None else set()
-        self._forget_file()
+        with self._lock:
+            self._forking.add(threading.get_ident())
+            identity = self._identity
+            until = monotonic() + _PATIENCE
+            self._end_lost()
+            while self._loans and (left := until - monotonic()) > 0:
+                self._returned.wait(left)
+                self._end_lost()
+            self._shared = {identity} if self._loans and identity is not None else set()
+            self._forget_file()
 
     def resume(self) -> None:
         """Go on in the parent."""
-        self._forking = 0
-        self._returned.notify_all()
-        self._lock.release()
+        with self._lock:
+            self._forking.discard(threading.get_ident())
+            self._returned.notify_all()
 
     def forget(self) -> set[Identity]:
         """Be of no use in the child; tells the files that are still open there."""
         self._lock = threading.RLock()
         self._returned = threading.Condition(self._lock)
-        self._forking = 0
+        self._forking.clear()
         self._closed = (
             f"{self._path} is used by a provider of the parent process, which a forked child must "
             "not use; make a host of its own in the child"
@@ -230,7 +264,7 @@ class Connections:
 
     def _wait_or_refuse(self) -> None:
         while self._forking:
-            if self._forking == threading.get_ident():
+            if threading.get_ident() in self._forking:
                 raise InProgressError(f"{self._path} waits for this thread's fork")
             self._returned.wait()
         if self._closed:

@@ -37,6 +37,15 @@ def is_busy(error: sqlite3.Error) -> bool:
     return primary(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
+def is_no_room(error: sqlite3.Error) -> bool:
+    """Say whether there is no room for what SQLite needs, be it only beside the file.
+
+    The memory that processes share lies on the same disk, and has to grow before anything else.
+    """
+    code: int = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_OK
+    return code == sqlite3.SQLITE_IOERR_SHMSIZE or primary(error) == sqlite3.SQLITE_FULL
+
+
 def busy(path: Path, seconds: float) -> TryAgainError:
     """Return the error for a file that others had locked all the time."""
     return TryAgainError(
@@ -67,7 +76,7 @@ def of_sqlite(error: sqlite3.Error, path: Path) -> NspError:
     code = primary(error)
     if is_busy(error):  # at the start, where nobody waits
         return busy(path, 0.0)
-    if code == sqlite3.SQLITE_FULL:
+    if is_no_room(error):
         return _full(path)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
         return _denied(path, error)

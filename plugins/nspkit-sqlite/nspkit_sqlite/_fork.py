@@ -20,10 +20,10 @@ class Holdable(Protocol):
     """What has files open."""
 
     def hold(self) -> None:
-        """Close everything, and lend nothing more."""
+        """Close everything, and lend nothing more; it may be said twice."""
 
     def resume(self) -> None:
-        """Go on as before."""
+        """Go on as before; it may be said twice."""
 
     def forget(self) -> set[tuple[int, int]]:
         """Be of no use in a child; tell which files were still open."""
@@ -31,6 +31,7 @@ class Holdable(Protocol):
 
 class _Forking(threading.local):
     held: tuple[Holdable, ...] = ()
+    ready = False
 
 
 _open: dict[int, Holdable] = {}
@@ -54,18 +55,22 @@ def is_shared(identity: tuple[int, int]) -> bool:
 
 
 def _before() -> None:
-    _forking.held = tuple(_open.values())
-    for connections in _forking.held:
-        connections.hold()
+    if not _forking.ready:
+        _forking.held += tuple(_open.values())
+        for connections in _forking.held:
+            connections.hold()
+        _forking.ready = True
 
 
 def _after_in_parent() -> None:
-    held, _forking.held = _forking.held, ()
-    for connections in reversed(held):
+    _forking.ready = False
+    for connections in _forking.held:
         connections.resume()
+    _forking.held = ()
 
 
 def _after_in_child() -> None:
+    _forking.ready = False
     _forking.held = ()
     for connections in tuple(_open.values()):
         _shared.update(connections.forget())
@@ -73,6 +78,9 @@ def _after_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child
-    )
+    # Each twice: Ctrl-C in the midst of a fork strikes the first of them, and Python goes on with
+    # the fork. The second does what was left undone.
+    for _ in range(2):
+        os.register_at_fork(
+            before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child
+        )

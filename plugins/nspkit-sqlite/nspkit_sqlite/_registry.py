@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from time import monotonic, time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +10,8 @@ from nspkit import Cancellation
 from nspkit.errors import NspError
 from nspkit_sqlite import _failures, _schema
 from nspkit_sqlite._connections import Connections
+from nspkit_sqlite._opening import Loan
+from nspkit_sqlite._turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +38,7 @@ class Registry:
         self.interval = settings.interval
         self._busy_timeout = settings.busy_timeout
         self._connections = Connections(settings.path)
-        # Between processes waiting is trying again; threads have something better.
-        self._turn = threading.Lock()
+        self._turn = Turn(settings.path, settings.busy_timeout)
         self._tidied = -_TIDY
 
     def check(self) -> None:
@@ -92,16 +92,13 @@ class Registry:
 
         Raises:
             TryAgainError: The file was locked too long (WSATRY_AGAIN 11002).
+            InProgressError: This thread is writing, and was interrupted (WSAEINPROGRESS 10036).
             NotInitialisedError: The provider was stopped meanwhile (WSANOTINITIALISED 10093).
             NspError: It cannot be written, or what ``work`` raised.
         """
         until = monotonic() + self._busy_timeout
-        if not self._turn.acquire(timeout=self._busy_timeout):
-            raise _failures.busy(self.path, self._busy_timeout)
-        try:
+        with self._turn:
             return self._patiently(lambda: self._write(work, create=create), None, until=until)
-        finally:
-            self._turn.release()
 
     def state(self, cancellation: Cancellation) -> object:
         """Return what is another one after every change of the registry; None if there is none.
@@ -141,49 +138,55 @@ class Registry:
     def _read(self, work: Callable[[Connection], T]) -> T | None:
         connections = self._connections
         while True:
-            connection = connections.reader()
-            if connection is None:
-                return None
-            broken = True
-            try:
-                found = work(connection)
-                broken = False
-            except sqlite3.Error:
-                if connection.frozen is None or not connections.has_changed(connection.frozen):
-                    raise
-                continue
-            finally:
-                connections.take_back(connection, broken=broken)
-            if connection.frozen is None or not connections.has_changed(connection.frozen):
+            loan = Loan()
+            with loan.held:
+                try:
+                    connection = connections.reader(loan)
+                    if connection is None:
+                        return None
+                    found = work(connection)
+                    loan.broken = False
+                except sqlite3.Error:
+                    if not connections.has_changed(loan):
+                        raise
+                    continue
+                finally:
+                    connections.take_back(loan)
+            if not connections.has_changed(loan):
                 return found
 
     def _write(self, work: Callable[[Connection, float], None], *, create: bool) -> bool:
-        connection = self._connections.writer(create=create)
-        if connection is None:
-            return False
-        broken = True
-        try:
-            connection.execute("BEGIN IMMEDIATE")
+        loan = Loan()
+        with loan.held:
             try:
-                _schema.refuse_newer(connection, self.path)
-                now = time()
-                work(connection, now)
-                if abs(now - self._tidied) >= _TIDY:
-                    self._tidied = now if _schema.tidy(connection, now) else -_TIDY
-                connection.execute("COMMIT")
+                connection = self._connections.writer(loan, create=create)
+                if connection is None:
+                    return False
+                try:
+                    self._transact(connection, work)
+                    loan.broken = False
+                except NspError:
+                    loan.broken = False  # it was refused, nothing failed
+                    raise
+                except sqlite3.Error as error:
+                    loan.broken = not _failures.is_busy(error)
+                    raise
             finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-            broken = False
-        except NspError:
-            broken = False  # it was refused, nothing failed
-            raise
-        except sqlite3.Error as error:
-            broken = not _failures.is_busy(error)
-            raise
-        finally:
-            self._connections.take_back(connection, broken=broken)
+                self._connections.take_back(loan)
         return True
+
+    def _transact(self, connection: Connection, work: Callable[[Connection, float], None]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _schema.refuse_newer(connection, self.path)
+            now = time()
+            work(connection, now)
+            if abs(now - self._tidied) >= _TIDY:
+                self._tidied = now if _schema.tidy(connection, now) else -_TIDY
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     def _translated(self, error: sqlite3.Error | OSError) -> NspError:
         if isinstance(error, OSError):

@@ -7,18 +7,15 @@ import shutil
 import sqlite3 as database
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from nspkit_sqlite import SqliteProvider, _opening
+from nspkit_sqlite import SqliteProvider
 
-from nspkit import Cancellation, Query, Resources, Service, ServiceClass, ServiceOperation
-from nspkit.errors import (
-    AccessDeniedError,
-    NotReadyError,
-)
+from nspkit import Cancellation, Query, Resources, ServiceClass
+from nspkit.errors import AccessDeniedError, NotReadyError
 
 HTTP = "_http._tcp"
 NOBODY = 65534
@@ -193,52 +190,111 @@ def test_a_folder_that_may_not_be_written_gets_no_registry(shared: Path, guest: 
     assert list(shared.iterdir()) == []
 
 
-def test_what_is_in_a_log_is_not_passed_over(shared: Path, clients: Any, guest: Any) -> None:
-    """A file whose log cannot be read with it would tell what is not true any more."""
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_in_a_log_is_not_passed_over(
+    shared: Path, clients: Any, guest: Any, linked: bool
+) -> None:
+    """A file whose log cannot be read with it would tell what is not true any more.
+
+    Through a symbolic link too: SQLite has the log beside the file, not beside the link.
+    """
     owner = clients(path=shared / "owner.db")
     owner.register("x")
     for suffix in ("", "-wal"):
         shutil.copy(shared / f"owner.db{suffix}", shared / f"registry.db{suffix}")
     owner.session.close()
     reader = guest()
+    if linked:
+        (shared / "links").mkdir(mode=0o755)
+        (shared / "links" / "registry.db").symlink_to(shared / "registry.db")
+        reader = clients(path=shared / "links" / "registry.db")
     if os.geteuid():
         shared.chmod(0o555)
     with Somebody(), pytest.raises((AccessDeniedError, NotReadyError)):
         reader.find("x")
 
 
-@pytest.mark.parametrize("statement", ["DELETE FROM service", "PRAGMA user_version = 7"])
-def test_what_is_for_reading_does_not_write(path: Path, statement: str) -> None:
-    """Whatever would be asked of it."""
+@pytest.fixture
+def frozen(shared: Path, clients: Any, guest: Any) -> Iterator[SqliteProvider]:
+    """The provider of a registry that nobody has open, and which somebody may only read."""
+    if os.geteuid():
+        pytest.skip("needs root, to be two users")
+    owner = clients(path=shared / "registry.db")
+    owner.register("x", comment="old")
+    owner.session.close()
+    guest()
     provider = SqliteProvider()
     with Resources() as resources:
-        provider.nsp_startup({"path": path}, resources)
-        provider.nsp_set_service(Service("x"), ServiceOperation.REGISTER, False)
-        with pytest.raises(AccessDeniedError):
-            provider._registry.read(lambda connection: connection.execute(statement).fetchall())
-        assert list(provider.nsp_lookup_service(Query(), Cancellation()))
+        provider.nsp_startup({"path": shared / "registry.db"}, resources)
+        yield provider
 
 
-@pytest.mark.parametrize(("pragma", "expected"), [("trusted_schema", 0), ("synchronous", 2)])
-def test_a_connection_is_careful(path: Path, pragma: str, expected: int) -> None:
-    """What it writes is on the disk, and what a file brings with it is not trusted."""
-    found: list[int] = []
+@pytest.fixture
+def meanwhile() -> Iterator[Callable[[Callable[[], object]], None]]:
+    """A function that does something as the owner, in the midst of what somebody does."""
 
-    def ask(connection: Any, _now: float = 0.0) -> None:
-        found.append(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
+    def do(work: Callable[[], object]) -> None:
+        os.seteuid(0)
+        work()
+        os.seteuid(NOBODY)
 
-    provider = SqliteProvider()
-    with Resources() as resources:
-        provider.nsp_startup({"path": path}, resources)
-        provider._registry.write(ask, create=True)
-        provider._registry.read(ask)
-    assert found == [expected, expected]
+    yield do
+    if os.getuid() == 0:
+        os.seteuid(0)
 
 
-def test_opening_makes_no_file(path: Path) -> None:
-    """Also one that has gone since somebody looked."""
-    with pytest.raises(database.OperationalError):
-        _opening.to_read(path)
-    with pytest.raises(database.OperationalError):
-        _opening.to_write(path, create=False)
-    assert not path.exists()
+def test_a_log_of_nothing_keeps_nobody_from_reading(
+    frozen: SqliteProvider, shared: Path, clients: Any, meanwhile: Any
+) -> None:
+    """A process that was killed may have left one; and who looks notices when it is filled."""
+    (shared / "registry.db-wal").touch(mode=0o600)
+    owner = clients(path=shared / "registry.db")
+    found: list[str] = []
+
+    def work(connection: Any) -> str:
+        comment: str = connection.execute("SELECT comment FROM service").fetchone()[0]
+        if not found:  # it stays open, so all of it is in the log
+            meanwhile(lambda: owner.register("x", comment="new"))
+        found.append(comment)
+        return comment
+
+    with Somebody():
+        assert frozen._registry.read(work) == "new"
+    assert found == ["old", "new"]
+
+
+def test_a_frozen_registry_that_goes_is_not_there(
+    frozen: SqliteProvider, shared: Path, meanwhile: Any
+) -> None:
+    """What was read of it may be half of it, and nothing is there to be read again."""
+    found: list[object] = []
+
+    def work(connection: Any) -> None:
+        found.append(connection.execute("SELECT name FROM service").fetchone())
+        meanwhile((shared / "registry.db").unlink)
+        # Otherwise it is trusted for half a second that it is still there.
+        frozen._registry._connections._trusted_until = 0.0
+
+    with Somebody():
+        assert frozen._registry.read(work) is None
+    assert found == [("x",)]
+
+
+def test_a_frozen_registry_that_fails_while_it_changes_is_read_again(
+    frozen: SqliteProvider, shared: Path, clients: Any, meanwhile: Any
+) -> None:
+    """Pages of two states may look like damage."""
+    owner = clients(path=shared / "registry.db")
+    tries: list[int] = []
+
+    def work(connection: Any) -> list[Any]:
+        tries.append(1)
+        if len(tries) == 1:
+            meanwhile(lambda: owner.register("y"))
+            raise database.DatabaseError("database disk image is malformed")
+        rows: list[Any] = connection.execute("SELECT name FROM service").fetchall()
+        return rows
+
+    with Somebody():
+        assert frozen._registry.read(work) == [("x",), ("y",)]
+    assert len(tries) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import runpy
 import sqlite3 as database
 import threading
 import time
@@ -167,6 +168,60 @@ def test_a_fork_waits_for_what_is_under_way(
         thread.join(PATIENCE)
     assert found == ["x"]
     assert client.names() == ["x", "y"]
+
+
+@needs_fork
+def test_who_comes_while_a_fork_waits_is_served_after_it(
+    client: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork waits for one call, and not for ever new ones."""
+    client.register("x")
+    provider = SqliteProvider()
+    with Resources() as resources:
+        provider.nsp_startup({"path": path}, resources)
+        waiting, reading, queued, leave = (threading.Event() for _ in range(4))
+        real_wait = threading.Condition.wait
+        found: list[str] = []
+
+        def wait(self: threading.Condition, timeout: float | None = None) -> bool:
+            if self is provider._registry._connections._returned:
+                (queued if threading.current_thread() is second else waiting).set()
+            return real_wait(self, timeout)
+
+        def slow(_connection: database.Connection) -> None:
+            reading.set()
+            assert leave.wait(PATIENCE)
+
+        def come() -> None:
+            assert waiting.wait(PATIENCE)
+            names = provider.nsp_lookup_service(Query(), Cancellation())
+            found.extend(service.name for service in names)
+
+        def let_go() -> None:
+            assert queued.wait(PATIENCE)
+            leave.set()
+
+        first = threading.Thread(target=lambda: provider._registry.read(slow))
+        second, helper = threading.Thread(target=come), threading.Thread(target=let_go)
+        try:
+            monkeypatch.setattr(threading.Condition, "wait", wait)
+            for thread in (first, second, helper):
+                thread.start()
+            assert reading.wait(PATIENCE)
+            fork._before()
+            assert found == []
+        finally:
+            fork._after_in_parent()
+            leave.set()
+        for thread in (first, second, helper):
+            thread.join(PATIENCE)
+        assert found == ["x"]
+
+
+def test_a_platform_that_cannot_fork_is_not_asked_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to be told of."""
+    monkeypatch.delattr(os, "register_at_fork", raising=False)
+    assert runpy.run_path(fork.__file__)["_open"] == {}
 
 
 @needs_fork

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nspkit_sqlite._failures as failures
+import nspkit_sqlite._schema as schema
 import pytest
 
 from nspkit import ErrorCode, NspError
@@ -22,6 +23,7 @@ from nspkit.errors import (
     NotReadyError,
     OutOfMemoryError,
     ProviderError,
+    TryAgainError,
 )
 
 HTTP = "_http._tcp"
@@ -83,7 +85,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, check=False).returncode:
+    if shutil.which("mount") is None:
+        pytest.skip("there is no command that mounts a file system")
+    if subprocess.run(command, check=False, capture_output=True).returncode:
         pytest.skip("this process may not mount a file system")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
@@ -103,6 +107,67 @@ def test_a_full_disk_is_told(small_disk: Path, clients: Any, sqlite3: Any) -> No
     client.session.close()
 
 
+@pytest.fixture
+def filled(small_disk: Path, clients: Any) -> Path:
+    """A registry of three services which nobody has open, on a disk that is full to the last."""
+    file = small_disk / "registry.db"
+    client = clients(path=file)
+    for name in "abc":
+        client.register(name, service_class=HTTP)
+    client.session.close()
+    _fill_up(small_disk)
+    return file
+
+
+def _fill_up(folder: Path) -> None:
+    with pytest.raises(OSError, match="No space"), (folder / "filling").open("wb") as filling:
+        while True:
+            filling.write(bytes(4096))
+            filling.flush()
+
+
+def test_a_full_disk_keeps_nobody_from_reading(filled: Path, clients: Any) -> None:
+    """Though there is no room for the memory that processes share; the registry stays as it is."""
+    before = filled.read_bytes()
+    client = clients(path=filled)
+    assert client.names("b", service_class=HTTP) == ["b"]
+    assert client.names("c") == ["c"]
+    assert client.names() == ["a", "b", "c"]
+    with client.session.watch() as watch:
+        assert watch.wait(PATIENCE).service.name == "a"
+    assert filled.read_bytes() == before
+
+
+@pytest.mark.parametrize("operation", ["register", "deregister", "delete"])
+def test_who_writes_to_a_full_disk_is_told_so(filled: Path, clients: Any, operation: str) -> None:
+    """By the same number as where the file itself cannot grow, and with the way out."""
+    client = clients(path=filled)
+    call = getattr(client, operation)
+    with pytest.raises(NspError, match=f"no room for {filled} .*make room on its disk") as caught:
+        call("a", service_class=HTTP)
+    assert caught.value.code == ErrorCode.WSAENOBUFS
+    assert client.names() == ["a", "b", "c"]
+    (filled.parent / "filling").unlink()
+    call("a", service_class=HTTP)
+    assert client.names()[-2:] == ["b", "c"]
+
+
+def test_a_full_disk_hides_nothing_that_is_in_the_log(small_disk: Path, clients: Any) -> None:
+    """What was acknowledged would be missing; so this too is told as a full disk."""
+    owner = clients(path=small_disk / "owner.db")
+    owner.register("x")
+    file = small_disk / "registry.db"
+    for suffix in ("", "-wal"):
+        shutil.copy(small_disk / f"owner.db{suffix}", f"{file}{suffix}")
+    _fill_up(small_disk)
+    client = clients(path=file)
+    with pytest.raises(NspError, match="no room") as caught:
+        client.find("x")
+    assert caught.value.code == ErrorCode.WSAENOBUFS
+    (small_disk / "filling").unlink()
+    assert client.names("x") == ["x"]
+
+
 def of_sqlite(code: int) -> NspError:
     """The error for a number of SQLite's."""
     error = database.OperationalError("said SQLite")
@@ -119,6 +184,7 @@ def of_sqlite(code: int) -> NspError:
         (database.SQLITE_IOERR_READ, ProviderError),
         (database.SQLITE_READONLY_DIRECTORY, AccessDeniedError),
         (database.SQLITE_CANTOPEN, NotReadyError),
+        (database.SQLITE_BUSY, TryAgainError),
     ],
 )
 def test_each_kind_of_error_has_its_class(code: int, kind: type[NspError]) -> None:
@@ -148,6 +214,39 @@ def test_an_error_without_a_number_is_told_too() -> None:
     error = failures.of_sqlite(database.ProgrammingError("bad"), Path("/r.db"))
     assert isinstance(error, ProviderError)
     assert "ProgrammingError: bad" in str(error)
+
+
+def test_a_disk_that_fails_at_the_start_is_told(
+    started: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not as a file of something else."""
+
+    class Failing(database.Connection):
+        """A connection to a file on such a disk: SQLite answers so."""
+
+        def execute(self, *_arguments: Any) -> Any:
+            error = database.OperationalError("disk I/O error")
+            error.sqlite_errorcode = database.SQLITE_IOERR_READ
+            raise error
+
+    path.write_bytes(b"something")
+    real = database.connect
+    monkeypatch.setattr(
+        "nspkit_sqlite._schema.sqlite3.connect",
+        lambda *arguments, **options: real(*arguments, **options, factory=Failing),
+    )
+    with pytest.raises(ProviderError, match="disk is full or failing"):
+        started()
+
+
+def test_the_slower_of_two_who_make_a_file_changes_nothing(path: Path) -> None:
+    """It has waited for the other one, and finds the tables."""
+    connection = database.connect(path, isolation_level=None)
+    schema.make(connection, path)
+    before = path.read_bytes()
+    schema.make(connection, path)
+    connection.close()
+    assert path.read_bytes() == before
 
 
 def test_a_file_system_without_shared_memory_is_refused(path: Path) -> None:

@@ -102,7 +102,7 @@ def test_every_connection_is_given_back(provider: SqliteProvider, find: Find, pu
     put()
     for _ in range(3):
         find()
-    assert provider._registry._connections._lent == 0
+    assert not provider._registry._connections._loans
 
 
 def test_what_is_remembered_is_not_told_to_who_asks_for_something_else(

@@ -13,6 +13,7 @@ from typing import Any
 import nspkit_sqlite._search as search
 import pytest
 from nspkit_sqlite import SqliteProvider
+from nspkit_sqlite._opening import Loan
 
 from nspkit import Cancellation, LookupFlags, Query, Resources, Service, ServiceOperation
 from nspkit.errors import NotInitialisedError, ServiceNotFoundError
@@ -207,13 +208,15 @@ def test_a_stopped_provider_answers_nothing(path: Path) -> None:
         provider.nsp_startup({"path": path}, resources)
         for name in "abc":
             provider.nsp_set_service(Service(name), ServiceOperation.REGISTER, False)
-        connection = provider._registry._connections.reader()
+        loan = Loan()
+        connection = provider._registry._connections.reader(loan)
         assert connection is not None
+        loan.broken = False
     with pytest.raises(NotInitialisedError, match="was stopped"):
         list(provider.nsp_lookup_service(Query(), Cancellation()))
     with pytest.raises(NotInitialisedError):
         provider.nsp_set_service(Service("d"), ServiceOperation.REGISTER, False)
-    provider._registry._connections.take_back(connection, broken=False)
+    provider._registry._connections.take_back(loan)
     with pytest.raises(database.ProgrammingError, match="closed"):
         connection.execute("SELECT 1")
 

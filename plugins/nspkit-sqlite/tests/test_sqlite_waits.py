@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from nspkit_sqlite import SqliteProvider
+from nspkit_sqlite._turn import Turn
 
 from nspkit import Cancellation, Query, Service, ServiceOperation
-from nspkit.errors import CancelledError, NotInitialisedError, TryAgainError
+from nspkit.errors import CancelledError, InProgressError, NotInitialisedError, TryAgainError
 
 HTTP = "_http._tcp"
 PATIENCE = 30.0
@@ -37,8 +38,36 @@ def find(provider: SqliteProvider, cancellation: Cancellation, **asked: Any) -> 
 def test_nobody_stands_in_the_queue_for_ever(started: Any) -> None:
     """It is as bad as a lock of another process, and told so."""
     provider, _resources = started(busy_timeout=0.05)
-    with provider._registry._turn, pytest.raises(TryAgainError, match=r"for 0\.05 s"):
-        put(provider, "x")
+    taken, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with provider._registry._turn:
+            taken.set()
+            assert leave.wait(PATIENCE)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert taken.wait(PATIENCE)
+        with pytest.raises(TryAgainError, match=r"for 0\.05 s"):
+            put(provider, "x")
+    finally:
+        leave.set()
+        thread.join(PATIENCE)
+    put(provider, "x")
+    assert find(provider, Cancellation()) == ["x"]
+
+
+def test_nobody_waits_behind_oneself(started: Any) -> None:
+    """A signal handler that registers while its thread does is told so at once."""
+    provider, _resources = started(busy_timeout=FOREVER)
+
+    def interrupted(_connection: Any, _now: float) -> None:
+        with pytest.raises(InProgressError, match="signal handlers") as caught:
+            put(provider, "y")
+        assert caught.value.code == 10036
+
+    assert provider._registry.write(interrupted, create=True)
     put(provider, "x")
     assert find(provider, Cancellation()) == ["x"]
 
@@ -80,26 +109,30 @@ def test_who_waits_keeps_its_connection(lock: Any, started: Any, waits: Any) -> 
 def test_the_time_in_the_queue_counts(started: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who stood there does not begin to wait for the file as long again."""
     provider, _resources = started(busy_timeout=FOREVER)
-    registry, turn, real = provider._registry, threading.Lock(), provider._registry._patiently
+    registry, real = provider._registry, provider._registry._patiently
     entered: list[float] = []
     limits: list[float] = []
     queued = threading.Event()
 
-    class Turn:
-        release = turn.release
+    class Noted(Turn):
+        __slots__ = ()
 
-        def acquire(self, *, timeout: float) -> bool:
+        def acquire(self, *arguments: Any, **options: Any) -> bool:
             entered.append(time.monotonic())
             queued.set()
-            return turn.acquire(timeout=timeout)
+            return super().acquire(*arguments, **options)
+
+    turn = Noted(registry.path, FOREVER)
 
     def patiently(attempt: Any, cancellation: Any, *, until: float) -> Any:
         limits.append(until)
         return real(attempt, cancellation, until=until)
 
-    monkeypatch.setattr(registry, "_turn", Turn())
+    monkeypatch.setattr(registry, "_turn", turn)
     monkeypatch.setattr(registry, "_patiently", patiently)
     with turn:
+        entered.clear()
+        queued.clear()
         thread = threading.Thread(target=lambda: put(provider, "x"))
         thread.start()
         assert queued.wait(PATIENCE)
@@ -113,7 +146,7 @@ def test_a_registration_that_fails_leaves_the_queue(started: Any) -> None:
     put(provider, "x")
     with pytest.raises(Exception, match="could be deleted"):
         provider.nsp_set_service(Service("y"), ServiceOperation.DELETE, False)
-    assert not provider._registry._turn.locked()
+    assert not provider._registry._turn._is_owned()
 
 
 # -- what ends a wait ----------------------------------------------------------------------------

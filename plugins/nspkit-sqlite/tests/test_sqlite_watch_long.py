@@ -156,3 +156,19 @@ def test_what_others_write_is_told(watch: Any, client: Any, sqlite3: Any) -> Non
     assert next(changes).service.comment == "by hand"
     sqlite3("UPDATE service SET name = 'y'")
     assert sorted(told(changes, 2)) == [("added", "y"), ("removed", "x")]
+
+
+def test_a_watch_that_is_cancelled_before_it_reads_tells_nothing(
+    provider: SqliteProvider, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what is there nor that this was all."""
+    client.register("x")
+    cancellation, real = Cancellation(), provider._registry.state
+
+    def state(asked: Cancellation) -> object:
+        cancellation.cancel()
+        return real(asked)
+
+    monkeypatch.setattr(provider._registry, "state", state)
+    for _ in range(2):  # while it looks whether there is something, and before that
+        assert list(provider.nsp_notify_change(Query(), cancellation)) == []
