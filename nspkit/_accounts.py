@@ -144,8 +144,13 @@ class Accounts:
     def interrupted(self) -> bool:
         """Whether this thread was changing something of the host when the call came."""
         assert self._view is not None  # who asks is an account, and those come from there
-        locks: tuple[Any, ...] = (self.workers._lock, self.closing._lock, self._view._lock)
-        return self.closing.owner == get_ident() or any(lock._is_owned() for lock in locks)
+        # One by one, as every call asks this.
+        return (
+            self.closing.owner == get_ident()
+            or self.workers._lock._is_owned()  # type: ignore[attr-defined]
+            or self.closing._lock._is_owned()  # type: ignore[attr-defined]
+            or self._view._lock._is_owned()  # type: ignore[attr-defined]
+        )
 
     def chain(self) -> tuple[Lifetime, ...]:
         """Return the lifetimes, of any host, that this thread is inside."""

@@ -164,6 +164,12 @@ def fitted(
             return function(*args)
 
         return without_guid
+    if takes == given[1 : (end := len(takes)) + 1]:  # or the first of those
+
+        def the_first(_guid: object, *args: Any) -> Any:
+            return function(*args[:end])
+
+        return the_first
     positions = [given.index(name) for name in takes]
 
     def picked(*args: Any) -> Any:
