@@ -52,6 +52,23 @@ def checkout() -> Path:
 
 
 @pytest.fixture(scope="session")
+def dist(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the wheel and the sdist: NSPKIT_DIST, else one newly built from the tree."""
+    if "NSPKIT_DIST" in os.environ:
+        return Path(os.environ["NSPKIT_DIST"]).resolve()
+    pytest.importorskip("hatchling")
+    folder = tmp_path_factory.mktemp("dist")
+    # From a copy, which has what a checkout has: the build must leave the tree as it is, and
+    # what lies around in the tree must not decide.
+    tree = tmp_path_factory.mktemp("tree") / "nspkit"
+    shutil.copytree(checkout, tree, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
+    done = subprocess.run(build, cwd=tree, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
 def program() -> Callable[[str], str]:
     """A function that tells the path of a program, for tests that ask a real one.
 

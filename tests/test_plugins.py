@@ -60,6 +60,18 @@ def test_a_plugin_has_the_shape_of_one(folder: Path) -> None:
     assert problems(folder, (ROOT / "LICENSE").read_text()) == []
 
 
+def test_a_new_package_has_the_shape_of_one(tmp_path: Path) -> None:
+    """`nspkit new` writes what is asked of the bundled ones; its licence is its author's."""
+    pytest.importorskip("click", reason="the extra cli is not installed")
+    from nspkit.cli._package import Package
+
+    package = Package("phone-book", uuid.uuid4(), namespace=None, author=(None, None))
+    folder = package.write(tmp_path)
+    assert problems(folder, (folder / "LICENSE").read_text()) == []
+    licences = [(path / "LICENSE").read_text() for path in (folder, ROOT)]
+    assert len({text.partition("\n\nPermission")[2] for text in licences}) == 1
+
+
 def test_no_guid_is_there_twice() -> None:
     """A GUID is one provider's."""
     all_of_them = [guid for folder in PLUGINS for guid in guids(folder)]

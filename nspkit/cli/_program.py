@@ -18,6 +18,7 @@ from nspkit.cli._configure import disable, enable, order
 from nspkit.cli._ending import is_held_up
 from nspkit.cli._errors import errors
 from nspkit.cli._lookup import lookup
+from nspkit.cli._new import new
 from nspkit.cli._output import ReaderGoneError, complain, give_up, show_version
 from nspkit.cli._register import register
 from nspkit.cli._set import set_service
@@ -107,7 +108,7 @@ def program(context: click.Context) -> None:
 
 _COMMANDS = (
     *(lookup, watch, register, set_service),
-    *(providers, show, enable, disable, order, classes, errors),
+    *(providers, show, enable, disable, order, classes, errors, new),
 )
 for _command in _COMMANDS:
     program.add_command(_command)
