@@ -95,6 +95,7 @@ def test_a_package_is_written_whole(run: Run) -> None:
     assert run("new", "demo")[0] == 0
     assert files(Path("nspkit-demo")) == FILES
     assert beside() == ["nspkit-demo"]
+    assert not [path for path in FILES if b"\r" in (Path("nspkit-demo") / path).read_bytes()]
 
 
 def test_it_says_what_it_has_written_and_what_is_next(run: Run) -> None:
