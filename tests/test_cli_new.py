@@ -449,6 +449,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
     Where it cannot, without a network for instance, the tests are skipped; with CI set they fail.
     """
+    if os.name == "nt":
+        pytest.skip("the commands are those of a POSIX shell")
     folder = tmp_path_factory.mktemp("fresh")
     environment = Environment(folder / "environment")
     if environment.shell("pip download -q --no-deps hatchling -d .", folder, check=False) != "0":
