@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-NEEDED = frozenset({"click", "rich", "tomlkit"})
+NEEDED = frozenset({"click", "packaging", "rich", "tomlkit"})
 """What the extra `cli` brings."""
 
 

@@ -24,6 +24,7 @@ import pytest
 import nspkit
 
 RUNTIME = {"pluggy", "typing-extensions"}
+COMMAND_LINE = {"click", "packaging", "rich", "tomlkit"}
 BESIDE_THE_PACKAGE = {"LICENSE", "PKG-INFO", "README.md", "pyproject.toml", ".gitignore"}
 """What an sdist may hold beside the package; the back end adds .gitignore by itself."""
 
@@ -89,8 +90,8 @@ def faults_of_the_project(project: Mapping[str, Any]) -> list[str]:
         for line in lines
         if re.search(r"==|<|~=", line)
     ]
-    if {requirement_name(line) for line in extras["cli"]} != {"click", "rich", "tomlkit"}:
-        wrong.append("the extra cli is click, rich and tomlkit")
+    if {requirement_name(line) for line in extras["cli"]} != COMMAND_LINE:
+        wrong.append(f"the extra cli is {', '.join(sorted(COMMAND_LINE))}")
     if "pytest" not in {requirement_name(line) for line in extras["test"]}:
         wrong.append("the extra test lacks pytest, which the conformance kit needs")
     if "version" in project or "version" not in project.get("dynamic", ()):
@@ -217,7 +218,7 @@ def test_ci_can_be_run(checkout: Path) -> None:
     assert script.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")
 
 
-@pytest.mark.parametrize("absent", ["click", "rich", "tomlkit"])
+@pytest.mark.parametrize("absent", sorted(COMMAND_LINE))
 @pytest.mark.parametrize(
     "start",
     [
@@ -271,11 +272,8 @@ def test_a_missing_file_is_found(tmp_path: Path) -> None:
         ({"dependencies": ["pluggy>=1.6,<2", "typing-extensions>=4"]}, "keeps newer versions out"),
         ({"version": "1.0"}, "written once"),
         ({"dynamic": []}, "written once"),
-        ({"optional-dependencies": {"cli": ["click"], "test": ["pytest"]}}, "click, rich and"),
-        (
-            {"optional-dependencies": {"cli": ["click", "rich", "tomlkit"], "test": []}},
-            "lacks pytest",
-        ),
+        ({"optional-dependencies": {"cli": ["click"], "test": ["pytest"]}}, "click, packaging, "),
+        ({"optional-dependencies": {"cli": sorted(COMMAND_LINE), "test": []}}, "lacks pytest"),
     ],
 )
 def test_a_bad_project_is_rejected(change: dict[str, Any], fault: str) -> None:
@@ -283,7 +281,7 @@ def test_a_bad_project_is_rejected(change: dict[str, Any], fault: str) -> None:
     good = {
         "dynamic": ["version"],
         "dependencies": ["pluggy>=1.6", "typing-extensions>=4.12"],
-        "optional-dependencies": {"cli": ["click", "rich", "tomlkit"], "test": ["pytest>=9"]},
+        "optional-dependencies": {"cli": sorted(COMMAND_LINE), "test": ["pytest>=9"]},
     }
     assert faults_of_the_project(good) == []
     [wrong] = faults_of_the_project(good | change)

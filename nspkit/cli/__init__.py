@@ -14,7 +14,8 @@ import rich  # noqa: F401
 
 from nspkit.cli._program import main
 
-if find_spec("tomlkit") is None:  # costly as a whole, and needed where a file is changed
-    raise ModuleNotFoundError("No module named 'tomlkit'", name="tomlkit")
+for _name in ("packaging", "tomlkit"):  # costly as a whole, and needed by few commands
+    if find_spec(_name) is None:
+        raise ModuleNotFoundError(f"No module named {_name!r}", name=_name)
 
 __all__ = ["main"]
