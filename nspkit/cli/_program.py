@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from nspkit.cli._catalog import providers, show
+from nspkit.cli._check import check
 from nspkit.cli._classes import classes
 from nspkit.cli._configure import disable, enable, order
 from nspkit.cli._doctor import doctor
@@ -108,7 +109,7 @@ def program(context: click.Context) -> None:
 
 _COMMANDS = (
     *(lookup, watch, register, set_service),
-    *(providers, show, doctor, enable, disable, order, classes, errors),
+    *(providers, show, doctor, check, enable, disable, order, classes, errors),
 )
 for _command in _COMMANDS:
     program.add_command(_command)
