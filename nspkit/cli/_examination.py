@@ -90,7 +90,8 @@ class Examination:
     def weights(self, module: str) -> list[Weight]:
         """Return the packages that were imported, the heaviest first.
 
-        Python does not tell the time of the module that the entry point names: it is what is left.
+        Python does not tell the time of the module that the entry point names, since that is not
+        imported by a statement: it is what is left.
         """
         seconds: dict[str, float] = {}
         modules: dict[str, int] = {}
