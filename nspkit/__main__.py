@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-NEEDED = frozenset({"click", "jinja2", "rich", "tomlkit"})
+NEEDED = frozenset({"click", "jinja2", "packaging", "rich", "tomlkit"})
 """What the extra `cli` brings."""
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from nspkit._contract import check, check_version, static_info
+from nspkit._contract import check, check_version, static_hooks, static_info
 from nspkit._discovery import find_entry_points, load
 from nspkit._entry import CatalogEntry, EntryState, Verdict
 from nspkit._once import Once
@@ -259,7 +259,7 @@ def _ordered(entries: Iterable[CatalogEntry], guids: Iterable[UUID]) -> list[Cat
 def _examined(found: Found) -> Verdict:
     """Import a provider and judge it; whatever goes wrong becomes text."""
     if found.error is not None:
-        return Verdict(EntryState.BROKEN_IMPORT, error=found.error)
+        return Verdict(EntryState.BROKEN_IMPORT, problems=(found.error,))
     try:
         return _judged(load(found))
     except KeyboardInterrupt:
@@ -268,19 +268,19 @@ def _examined(found: Found) -> Verdict:
         # SystemExit too: a module that exits must not end the program that lists it.
         text, trace = _texts(error)
         reason = f"importing '{found.value}' failed with {text}; mend, reinstall or uninstall it"
-        return Verdict(EntryState.BROKEN_IMPORT, error=reason, traceback=trace)
+        return Verdict(EntryState.BROKEN_IMPORT, problems=(reason,), traceback=trace)
 
 
 def _judged(provider_class: object) -> Verdict:
-    info = static_info(provider_class)
+    info, hooks = static_info(provider_class), static_hooks(provider_class)
     # First: a class for another version may well have hooks that this one does not know.
     mismatch = check_version(info) if info is not None else None
     if mismatch is not None:
-        return Verdict(EntryState.INCOMPATIBLE, info=info, error=mismatch)
+        return Verdict(EntryState.INCOMPATIBLE, info=info, hooks=hooks, problems=(mismatch,))
     problems = check(provider_class)
     if problems:
-        return Verdict(EntryState.INVALID_CONTRACT, info=info, error="; ".join(problems))
-    return Verdict(EntryState.OK, info=info, provider_class=provider_class)
+        return Verdict(EntryState.INVALID_CONTRACT, info=info, hooks=hooks, problems=problems)
+    return Verdict(EntryState.OK, info=info, hooks=hooks, provider_class=provider_class)
 
 
 def _texts(error: BaseException) -> tuple[str, str]:

@@ -67,6 +67,15 @@ def static_info(provider_class: object) -> ProviderInfo | None:
     return None
 
 
+def static_hooks(provider_class: object) -> frozenset[str]:
+    """Return the hooks that a provider class implements, without running anything of it."""
+    if not isinstance(provider_class, type):
+        return frozenset()
+    marked = ((n, _marked(attribute)[1]) for n, attribute in _attributes(provider_class).items())
+    names = (options.get("specname") or n for n, options in marked if options is not None)
+    return frozenset(names).intersection(HOOKS)
+
+
 def _attributes(provider_class: type) -> dict[str, object]:
     """Return what instances have from their classes, the nearest of each name, as it is stored."""
     attributes: dict[str, object] = {}

@@ -63,7 +63,7 @@ _ERRORS: dict[EntryState, type[NspError]] = {
 class Verdict:
     """What the examination of a provider came to: its class, or texts that say why not."""
 
-    __slots__ = ("error", "info", "provider_class", "state", "traceback")
+    __slots__ = ("hooks", "info", "problems", "provider_class", "state", "traceback")
 
     def __init__(
         self,
@@ -71,15 +71,22 @@ class Verdict:
         *,
         provider_class: Any = None,
         info: ProviderInfo | None = None,
-        error: str | None = None,
+        hooks: frozenset[str] | None = None,
+        problems: tuple[str, ...] = (),
         traceback: str | None = None,
     ) -> None:
         """Keep what was found out."""
         self.state = state
         self.provider_class = provider_class
         self.info = info
-        self.error = error
+        self.hooks = hooks
+        self.problems = problems
         self.traceback = traceback
+
+    @property
+    def error(self) -> str | None:
+        """All problems as one text."""
+        return "; ".join(self.problems) or None
 
     def failure(self, description: str) -> NspError:
         """Return a new error for a provider that cannot be used, with the cause as text."""
@@ -98,9 +105,9 @@ class CatalogEntry:
     """An installed provider in a catalog; it imports the provider when it is asked about it.
 
     ``name``, ``distribution``, ``version``, ``enabled`` and ``repr`` import nothing. ``info``,
-    ``guid``, ``traceback`` and ``load`` import this provider. ``state`` and ``error`` import every
-    enabled one, since only then is it known whether two have the same GUID. No attribute raises
-    what an import raises; `load` does.
+    ``guid``, ``hooks``, ``problems``, ``traceback`` and ``load`` import this provider. ``state``
+    and ``error`` import every enabled one, since only then is it known whether two have the same
+    GUID. No attribute raises what an import raises; `load` does.
 
     Attributes:
         name: The short name.
@@ -141,6 +148,18 @@ class CatalogEntry:
         """The provider's GUID, or ``None`` if it cannot be told."""
         info = self.info
         return info.guid if info is not None else None
+
+    @property
+    def hooks(self) -> frozenset[str] | None:
+        """The names of the hooks that the provider has, or ``None`` if they cannot be told."""
+        verdict = self._verdict.get()
+        return verdict.hooks if verdict is not None else None
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that is wrong with the provider by itself, a sentence for each problem."""
+        verdict = self._verdict.get()
+        return verdict.problems if verdict is not None else ()
 
     @property
     def state(self) -> EntryState:

@@ -22,11 +22,18 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True, scope="session")
-def ctrl_c_counts() -> Iterator[None]:
-    """Have Ctrl-C raise KeyboardInterrupt; a shell that runs the suite beside itself ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def signals_count() -> Iterator[None]:
+    """Have Ctrl-C raise KeyboardInterrupt, and SIGTERM and SIGHUP end what tests start.
+
+    A shell that runs the suite beside itself has it ignore Ctrl-C, and nohup has it ignore SIGHUP.
+    """
+    meant = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    if hasattr(signal, "SIGHUP"):
+        meant[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number, handler in meant.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -456,6 +456,31 @@ def test_a_class_that_breaks_the_contract_is_refused(site: Site) -> None:
     assert catalog["beta"].state is EntryState.OK
 
 
+def test_an_entry_tells_each_problem_by_itself(site: Site) -> None:
+    """All of them, and whatever hooks are there; none of it keeps the class."""
+    site.add("alpha", 1, hook="nsp_cleanups", after="    def nsp_startup(self): pass\n")
+    site.add("beta", 2, before="raise ValueError('no good')")
+    site.add("gamma", 3)
+    site.add("delta", 4, spi=2)
+    alpha, beta, delta, gamma = site.catalog()
+    assert alpha.error == "; ".join(alpha.problems)
+    assert len(alpha.problems) == 2
+    assert (alpha.hooks, beta.hooks) == (frozenset(), None)
+    assert gamma.hooks == delta.hooks == {"nsp_cleanup"}
+    assert gamma.problems == ()
+    assert [(one.error,) for one in (beta, delta)] == [beta.problems, delta.problems]
+
+
+def test_of_a_provider_that_is_being_imported_nothing_is_known(site: Site) -> None:
+    """Neither hooks nor problems, for the module that asks about its own entry."""
+    asking = "gate.seen = [(one.hooks, one.problems) for one in gate.catalog]"
+    site.add("alpha", 1, before=asking)
+    site.gate.catalog = catalog = site.catalog()  # type: ignore[attr-defined]
+    (entry,) = catalog
+    assert entry.hooks == {"nsp_cleanup"}
+    assert site.gate.seen == [(None, ())]
+
+
 def test_something_else_than_a_class_is_refused(site: Site) -> None:
     """An instance, for example."""
     site.add("alpha", 1, after="Provider = Provider()")

@@ -14,7 +14,7 @@ import pluggy
 import pytest
 
 from nspkit._constants import Namespace
-from nspkit._contract import check, check_version, static_info
+from nspkit._contract import check, check_version, static_hooks, static_info
 from nspkit._model import ProviderInfo
 from nspkit.hookspecs import HOOKS, PROJECT, ProviderHooks, hookimpl
 
@@ -633,6 +633,33 @@ def test_a_decorator_may_make_an_asynchronous_function_plain() -> None:
         pass
 
     assert check(with_hook(passed_through(inner))) == ()
+
+
+def test_hooks_are_read_without_running_anything() -> None:
+    """Those that are marked, by the name of the hook; nothing that a descriptor would give."""
+
+    class Sample:
+        info = INFO
+
+        @hookimpl(specname="nsp_startup")
+        def begin(self) -> None:
+            """Start."""
+
+        @hookimpl
+        def nsp_cleenup(self) -> None:
+            """Be no hook."""
+
+        def nsp_ioctl(self) -> None:
+            """Be unmarked."""
+
+        @property
+        def nsp_set_service(self) -> None:
+            """Fail when it is run."""
+            raise RuntimeError
+
+    assert static_hooks(Sample) == {"nsp_startup"}
+    assert static_hooks(type("Derived", (Sample,), {"begin": None})) == frozenset()
+    assert static_hooks(Sample()) == frozenset()
 
 
 # Versions ---------------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ def test_star_import_needs_no_extra(
     name: str, fresh_python: Callable[..., CompletedProcess[str]]
 ) -> None:
     """`from nspkit import *` works where only the core is installed."""
-    absent = ["click", "jinja2", "rich", "tomlkit"]
+    absent = ["click", "jinja2", "packaging", "rich", "tomlkit"]
     absent += [] if name == "nspkit.testing" else ["pytest"]
     fresh_python(
         f"import sys\nfor name in {absent}: sys.modules[name] = None\nfrom {name} import *"

@@ -14,7 +14,7 @@ import rich  # noqa: F401
 
 from nspkit.cli._program import main
 
-for _name in ("jinja2", "tomlkit"):  # costly as a whole, and needed where a file is written
+for _name in ("jinja2", "packaging", "tomlkit"):  # costly as a whole, and needed by few commands
     if find_spec(_name) is None:
         raise ModuleNotFoundError(f"No module named {_name!r}", name=_name)
 

@@ -155,12 +155,8 @@ def _write_entry(page: Page, entry: CatalogEntry, *, verbose: bool) -> None:
 
 def _hooks(entry: CatalogEntry) -> dict[str, bool] | None:
     """Return for each hook whether the provider has it; None where nobody can tell."""
-    try:
-        provider_class = entry.load()
-    except NspError:
-        return None
-    # What could be loaded keeps the contract: a method with the name of a hook is one.
-    return {hook: callable(getattr(provider_class, hook, None)) for hook in HOOKS}
+    there = entry.hooks
+    return None if there is None else {hook: hook in there for hook in HOOKS}
 
 
 def _dependencies(entry: CatalogEntry) -> list[str]:

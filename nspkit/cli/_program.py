@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from nspkit.cli._catalog import providers, show
+from nspkit.cli._check import check
 from nspkit.cli._classes import classes
 from nspkit.cli._configure import disable, enable, order
+from nspkit.cli._doctor import doctor
 from nspkit.cli._ending import is_held_up
 from nspkit.cli._errors import errors
 from nspkit.cli._lookup import lookup
@@ -108,7 +110,7 @@ def program(context: click.Context) -> None:
 
 _COMMANDS = (
     *(lookup, watch, register, set_service),
-    *(providers, show, enable, disable, order, classes, errors, new),
+    *(providers, show, doctor, check, enable, disable, order, classes, errors, new),
 )
 for _command in _COMMANDS:
     program.add_command(_command)

@@ -10,6 +10,7 @@ class Status(IntEnum):
 
     DONE = 0
     NOT_FOUND = 1
+    UNWELL = 1  # of `doctor`: the other answer, as a not found is of `lookup`
     USAGE = 2
     FAILED = 3
     INTERRUPTED = 130

@@ -1,0 +1,96 @@
+"""``nspkit check``: holds a provider against the rules of the conformance kit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from nspkit import Catalog, NspError, Query
+from nspkit.cli import _options
+from nspkit.cli._examining import settings_in
+from nspkit.cli._output import Cell, complain, standard_output, write_indented
+from nspkit.cli._status import Status
+from nspkit.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from nspkit.cli._output import Page
+    from nspkit.testing import Report
+
+_INDENT = 2
+
+
+@click.command()
+@click.argument("provider")
+@click.option("-q", "--query", metavar="NAME", help="A name that is found; else it looks for all.")
+@click.option(
+    "-t",
+    "--timeout",
+    "seconds",
+    metavar="SECONDS",
+    default="10",
+    callback=_options.seconds,
+    help="How long each step of the provider may take; 10 by default.",
+)
+@_options.config
+@click.option("--json", "as_lines", is_flag=True, help="Write one JSON object.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell of the rules that are kept too.")
+def check(
+    *,
+    provider: str,
+    query: str | None,
+    seconds: float,
+    file: str | None,
+    as_lines: bool,
+    verbose: bool,
+) -> Status:
+    """Hold one PROVIDER against the rules of the contract.
+
+    These are the rules of nspkit.testing, each looked at by itself. The provider is started many
+    times, and faults are put in; what it can register is registered and taken back. One that
+    crashes takes this program with it: ask nspkit doctor first.
+
+    Exit status: 0 no rule is broken, 1 one is, or it cannot be loaded, 2 wrong usage.
+    """
+    catalog = Catalog.discover()
+    with _options.host_of(file, catalog=catalog):
+        pass  # the file is right, then
+    try:
+        asked = None if query is None else Query(query)
+    except InvalidArgumentError as error:
+        raise _options.wrong_use(error, {"Query.name": "--query"}) from None
+    try:
+        entry = catalog[provider]
+    except NspError as error:
+        raise click.UsageError(error.message, click.get_current_context()) from None
+    try:
+        provider_class = entry.load()
+    except NspError as error:
+        complain(f"{error.message}; nspkit doctor {entry.name} tells all of it")
+        return Status.UNWELL
+    from nspkit.testing import check_provider
+
+    report = check_provider(
+        provider_class,
+        settings=settings_in(file, entry) if file is not None else None,
+        query=asked,
+        patience=seconds,
+    )
+    page = standard_output()
+    if as_lines:
+        page.record({"name": entry.name, "guid": str(entry.guid), **report.as_dict()})
+    else:
+        _write(page, report, verbose=verbose)
+    return Status.DONE if report else Status.UNWELL
+
+
+def _write(page: Page, report: Report, *, verbose: bool) -> None:
+    """Write the rules that are broken with what to change; a summary is last, where it is seen."""
+    styles = {"passed": "green", "failed": "red", "skipped": "dim"}
+    for one in report.outcomes:
+        if verbose or one.result == "failed":
+            page.line(Cell(one.result, styles[one.result]), Cell(f" {one.rule}: {one.sentence}"))
+            for line in one.message.splitlines():
+                write_indented(page, Cell(line, styles[one.result]), _INDENT)
+    counts = (f"{len(report.of(result))} {result}" for result in styles)
+    page.line(Cell(f"{report.provider}: {', '.join(counts)}", "bold"))
