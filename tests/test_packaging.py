@@ -23,7 +23,10 @@ import nspkit
 
 RUNTIME = {"pluggy", "typing-extensions"}
 COMMAND_LINE = {"click", "jinja2", "packaging", "rich", "tomlkit"}
-BESIDE_THE_PACKAGE = {"LICENSE", "PKG-INFO", "README.md", "pyproject.toml", ".gitignore"}
+PLUGIN = "nspkit_pytest.py"
+"""The plugin for pytest: beside the package, so that loading it does not import nspkit."""
+
+BESIDE_THE_PACKAGE = {"LICENSE", "PKG-INFO", "README.md", "pyproject.toml", ".gitignore", PLUGIN}
 """What an sdist may hold beside the package; the back end adds .gitignore by itself."""
 
 ENVIRONMENT = "python3 -m venv .venv && .venv/bin/pip install"
@@ -38,9 +41,9 @@ COMMANDS = [
 
 
 def strangers_in_the_wheel(names: Iterable[str], version: str) -> list[str]:
-    """Files of a wheel that are neither the package nor its metadata."""
+    """Files of a wheel that are neither the package nor the plugin for pytest nor metadata."""
     own = ("nspkit/", f"nspkit-{version}.dist-info/")
-    return [name for name in names if not name.startswith(own)]
+    return [name for name in names if not name.startswith(own) and name != PLUGIN]
 
 
 def strangers_in_the_sdist(names: Iterable[str], version: str) -> list[str]:
@@ -153,8 +156,9 @@ def test_the_sdist_holds_what_builds_the_package_only(archives: Archives) -> Non
 
 
 def test_the_archives_hold_the_whole_package(archives: Archives, package: Path) -> None:
-    """Every module, and the marker that says that it is typed."""
-    assert "nspkit/py.typed" in archives.wheel
+    """Every module, the marker that says that it is typed, and the plugin for pytest."""
+    assert {"nspkit/py.typed", PLUGIN} <= set(archives.wheel)
+    assert f"nspkit-{archives.version}/{PLUGIN}" in archives.sdist
     assert missing_from(archives.wheel, package) == []
     assert missing_from(archives.sdist, package, f"nspkit-{archives.version}/") == []
 
@@ -191,6 +195,12 @@ def test_the_command_is_installed(installed: importlib.metadata.Distribution) ->
     """The console script leads to something that can be called."""
     [script] = installed.entry_points.select(group="console_scripts", name="nspkit")
     assert callable(script.load())
+
+
+def test_pytest_finds_the_plugin(installed: importlib.metadata.Distribution) -> None:
+    """By its entry point, under the name with which ``-p no:nspkit`` leaves it out."""
+    [plugin] = installed.entry_points.select(group="pytest11", name="nspkit")
+    assert plugin.value == PLUGIN.removesuffix(".py")
 
 
 def test_the_readme_has_the_two_commands(checkout: Path) -> None:
@@ -232,8 +242,8 @@ def test_the_command_without_its_extra_says_what_to_install(
 
 def test_a_stranger_in_the_wheel_is_rejected() -> None:
     """Also a module beside the package."""
-    names = ["nspkit/__init__.py", "nspkit-1.0.dist-info/RECORD"]
-    bad = ["tests/test_x.py", "nspkit_hosts.py", "nspkit-1.0.data/scripts/x"]
+    names = ["nspkit/__init__.py", "nspkit-1.0.dist-info/RECORD", PLUGIN]
+    bad = ["tests/test_x.py", "nspkit_hosts.py", f"tests/{PLUGIN}", "nspkit-1.0.data/scripts/x"]
     assert strangers_in_the_wheel(names + bad, "1.0") == bad
 
 

@@ -23,7 +23,8 @@ report = check_provider(MemoryProvider, settings={{"services": [Service("printer
 assert report, str(report)
 ```
 
-With pytest, inherit `nspkit.testing.ProviderConformance`: each rule is a test.
+With pytest, inherit `nspkit.testing.ProviderConformance`: each rule is a test. [Test a
+provider](../how-to/test-a-provider.md) shows that, and how to do without a file of tests.
 """
 
 _ABOUT = {
