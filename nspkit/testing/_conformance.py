@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nspkit import Query, Service
 from nspkit.testing._case import PATIENCE, ROUNDS, Case
+from nspkit.testing._places import raise_at
 from nspkit.testing._report import RULES, missing_hooks
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ class ProviderConformance:
 
     Each of the first four attributes may be a pytest fixture of that name instead, in the class
     or in its module, where a path or a server is needed. A rule is skipped only if the provider
-    lacks a hook that it is about, and the reason says so. `check_provider` does the same without
-    pytest.
+    lacks a hook that it is about, and the reason says so. A failure is shown at the class, with
+    its message and the provider's own lines; ``--full-trace`` shows the kit's, too.
+    `check_provider` does the same without pytest.
 
     Attributes:
         provider: The class that the entry point names.
@@ -68,9 +70,8 @@ class ProviderConformance:
         __tracebackhide__ = True  # the message says what to change; the kit's lines do not
         provider = self._given("provider", request)
         if provider is None:
-            raise AssertionError(
-                f"{type(self).__name__}.provider is not set; set it to the provider's class"
-            )
+            message = f"{type(self).__name__}.provider is not set; set it to the provider's class"
+            raise_at(type(self), AssertionError(message))
         case = Case(
             provider,
             settings=self._given("settings", request),
@@ -84,8 +85,13 @@ class ProviderConformance:
         if missing:
             import pytest
 
-            pytest.skip(missing_hooks(missing))
-        nspkit_rule(case)
+            raise_at(type(self), pytest.skip.Exception(missing_hooks(missing)))
+        try:
+            nspkit_rule(case)
+        except Exception as error:
+            if request.config.getoption("fulltrace"):
+                raise
+            raise_at(type(self), error)
 
     def _given(self, name: str, request: Any) -> Any:
         """Return what the class has under a name, or the fixture of that name has."""
@@ -99,10 +105,11 @@ class ProviderConformance:
         if isinstance(value, _KINDS[name]):
             return value
         if not _is_fixture(value):
-            raise AssertionError(
+            message = (
                 f"{type(self).__name__}.{name} is {value!r:.80}; give a "
                 f"{_KINDS[name].__name__}, or a pytest fixture of that name"
             )
+            raise_at(type(self), AssertionError(message))
         return request.getfixturevalue(name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -162,6 +163,49 @@ def test_a_failure_shows_the_message_and_not_the_kit(
     said = run(file, fresh_python, "-q", "-k", "lookup.finds")
     assert "test_rule[lookup.finds]" in said
     assert "found nothing; set query to one that finds something" in said
+    assert ">   class TestEmpty(ProviderConformance):" in said
+    assert "test_file.py:2: RuleBrokenError" in said
+    assert "testing/_" not in said
+    whole = run(file, fresh_python, "-q", "-k", "lookup.finds", "--full-trace")
+    assert "testing/_lookup.py" in whole.replace("\\", "/")
+
+
+def test_a_failure_shows_the_lines_of_the_provider(
+    tmp_path: Path, fresh_python: Callable[..., CompletedProcess[str]]
+) -> None:
+    """Also where they are the cause, and the host was in between."""
+    file = tmp_path / "test_file.py"
+    file.write_text(
+        "from nspkit import hookimpl\n"
+        "from nspkit.testing import MemoryProvider, ProviderConformance\n"
+        "class Raises(MemoryProvider):\n"
+        "    @hookimpl\n"
+        "    def nsp_cleanup(self):\n"
+        "        raise RuntimeError('gone')\n"
+        "class TestRaises(ProviderConformance):\n"
+        "    provider = Raises\n"
+    )
+    said = run(file, fresh_python, "-q", "-k", "starts_and_stops or no_instance")
+    assert said.count(">       raise RuntimeError('gone')") == 2
+    assert "test_file.py:7: RuleBrokenError" in said
+    assert "test_file.py:7: ProviderError" in said
+    assert "nspkit/" not in said.replace("\\", "/")
+
+
+def test_a_skip_points_at_the_class(
+    tmp_path: Path, fresh_python: Callable[..., CompletedProcess[str]]
+) -> None:
+    """It is the provider there that lacks a hook."""
+    file = tmp_path / "test_file.py"
+    file.write_text(
+        "from nspkit.testing import MemoryProvider, ProviderConformance\n"
+        "class Less(MemoryProvider):\n"
+        "    nsp_ioctl = None\n"
+        "class TestLess(ProviderConformance):\n"
+        "    provider = Less\n"
+    )
+    said = run(file, fresh_python, "-q", "-rs", "-k", "unknown_request")
+    assert re.search(r"SKIPPED \[1\] .*test_file\.py:4: the provider has no nsp_ioctl", said), said
 
 
 def test_the_kit_runs_on_this_version() -> None:
