@@ -22,6 +22,7 @@ from nspkit.testing._faults import (
 from nspkit.testing._leaks import LeakReport
 from nspkit.testing._process import process_state
 from nspkit.testing._rule import require, rule, rules_in
+from nspkit.testing._unclosed import unclosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,6 +99,22 @@ def no_instance(case: Case) -> None:
         not left,
         f"an instance is left: {_list(left)}; take back what was given away, in a callback of "
         "resources",
+    )
+
+
+@rule("leaks")
+def closes_what_it_opens(case: Case) -> None:
+    """What was opened is closed: nothing is left to garbage collection.
+
+    A start, a lookup and a stop in which Python gives no ResourceWarning. It gives one for a file
+    or a socket, for instance, and since 3.13 for a connection of sqlite3.
+    """
+    with unclosed() as left:
+        _use(case)
+    require(
+        not left,
+        f"something is left to garbage collection: {_list(left)}; put it into resources, with "
+        "enter_context or callback, or close it in the finally of the lookup that opens it",
     )
 
 

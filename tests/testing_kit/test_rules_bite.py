@@ -30,6 +30,7 @@ def test_each_rule_has_a_provider_that_breaks_it(broken: dict[str, list[Any]]) -
     assert sorted(broken) == sorted(rule.id for rule in RULES)
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # one rule is to hear it
 @pytest.mark.usefixtures("cleared")
 def test_a_broken_provider_is_found_out(broken_provider: Any) -> None:
     """It fails the rule that it breaks, and only those that follow from that."""

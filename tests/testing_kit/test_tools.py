@@ -1,4 +1,4 @@
-"""What the rules work with: limits, forked children, faults at acquisitions, lines."""
+"""What the rules work with: limits, forked children, faults at acquisitions, lines, warnings."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nspkit.testing import RuleBrokenError
 from nspkit.testing._faults import FailingResources, Lines, Points, acquisitions
 from nspkit.testing._forking import in_a_child
 from nspkit.testing._limits import Hand, at_once, within
+from nspkit.testing._unclosed import unclosed
 
 PATIENCE = 30.0
 
@@ -148,3 +149,36 @@ def test_each_line_of_a_function_is_reached() -> None:
     assert passed == [1, 2, "here", 3]
     assert lines.reached == 3
     assert sys.gettrace() is before
+
+
+class _Ring:
+    """Refers to itself, so that only a collection finds it."""
+
+    def __init__(self) -> None:
+        self.me, self.file = self, Path(os.devnull).open()  # noqa: SIM115  # left open on purpose
+
+
+def test_what_only_a_collection_finds_is_heard() -> None:
+    """The file that something holds which refers to itself."""
+    with unclosed() as left:
+        _Ring()
+    assert len(left) == 1
+    assert "unclosed file" in left[0]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+def test_what_others_have_left_is_not_heard() -> None:
+    """It was there before the block."""
+    _Ring()
+    with unclosed() as left:
+        pass
+    assert left == []
+
+
+def test_the_line_that_forgets_is_told() -> None:
+    """Where it is the author's."""
+    with unclosed() as left:
+        for _line in Path(os.devnull).open():  # noqa: SIM115  # left open on purpose
+            pass
+    assert "forgotten at" in left[0]
+    assert __file__ in left[0]

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from broken_common import Good, breaks
@@ -83,6 +84,14 @@ class LeavesItself(_Starting):
 
     def _more(self, resources: Resources) -> None:
         _INSTANCES.append(self)
+
+
+@breaks("leaks.closes_what_it_opens")
+class ForgetsToClose(_Starting):
+    """Opens a file that is closed when nobody refers to it any more."""
+
+    def _more(self, resources: Resources) -> None:
+        self._file = Path(os.devnull).open()  # noqa: SIM115  # the fault
 
 
 @breaks("leaks.nothing_adds_up", "leaks.")
