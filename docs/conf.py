@@ -10,7 +10,7 @@ copyright = "nspkit contributors"
 version = release = version_of("nspkit")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples"]  # those are distributions, not pages
 
 # Docstrings write `name` for code, as Markdown does; without a role that would be italics.
 default_role = "code"

@@ -1,4 +1,4 @@
-"""Every folder in plugins/ has the shape that a third party's package has; found by pattern."""
+"""Every folder in plugins/ and docs/examples/ has the shape of a third party's package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ import pytest
 
 HEADINGS = ["What it resolves", "Install", "Configure", "Example", "Limits"]
 ROOT = Path(__file__).resolve().parent.parent
-PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
+PLUGINS = sorted(
+    path.parent
+    for folder in ("plugins", "docs/examples")
+    for path in (ROOT / folder).glob("*/pyproject.toml")
+)
 
 
 def problems(folder: Path, licence: str) -> list[str]:
