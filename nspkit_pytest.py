@@ -108,7 +108,9 @@ def pytest_configure(config: pytest.Config) -> None:
             "--nspkit-query and --nspkit-config are about a provider; name one with "
             "--nspkit-provider"
         )
-    if config.getoption("nspkit_report"):
+    if config.getoption("nspkit_report") is not None:
+        if not config.getoption("nspkit_report"):
+            raise pytest.UsageError("--nspkit-report is empty; name a file")
         from nspkit.testing._noted import Noted
 
         config.pluginmanager.register(Noted(config), "nspkit-report")

@@ -963,3 +963,14 @@ def test_the_page_shows_the_help_as_it_is(page: str, command: str) -> None:
 def test_the_page_describes_every_key(page: str, keys: list[str]) -> None:
     """Each has a row of a table."""
     assert [key for key in keys if f"\n| `{key}` |" not in page] == []
+
+
+@pytest.mark.parametrize(("code", "status"), [(None, 0), (0, 0), (3, 3), ("no server", 3)])
+def test_who_exits_with_a_text_has_failed(
+    code: object, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Python itself has it: the text is told, and the status is not 0."""
+    from nspkit.cli._program import _status_of
+
+    assert _status_of(SystemExit(code)) == status
+    assert capsys.readouterr().err == ("no server\n" if code == "no server" else "")

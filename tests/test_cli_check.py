@@ -79,6 +79,18 @@ def test_a_rule_that_is_broken_is_told_with_what_to_change(
     assert output[-1].startswith("Provider: ")
 
 
+@pytest.mark.parametrize("leave", ["sys.exit('no server')", "asyncio.CancelledError()"])
+def test_a_provider_that_leaves_breaks_rules(
+    nspkit: Installation, install: Callable[..., None], leave: str
+) -> None:
+    """And ends neither the program nor the report: what no Exception is, is a failure too."""
+    install("good", f"import asyncio, sys; raise {leave}")
+    status, output, _ = nspkit.run("check", "good", "--json")
+    report = json.loads("".join(output))
+    assert status == 1
+    assert "failed" in {rule["result"] for rule in report["rules"]}
+
+
 def test_verbose_tells_of_every_rule(nspkit: Installation, install: Callable[..., None]) -> None:
     """Those that are kept, and those that do not apply, with the reason."""
     from nspkit.testing import RULES

@@ -271,6 +271,7 @@ def test_it_asks_for_the_version_that_made_it(run: Run) -> None:
         ("dé", "lower-case letters"),
         ("../demo", "lower-case letters"),
         ("", "lower-case letters"),
+        ("pytest", "nspkit's own plugin"),
         ("demo\n", "did you mean demo?"),
         (f"a{GUID[1:]}", "give a name"),  # it would be taken for the GUID that it is
     ],

@@ -283,6 +283,7 @@ def test_files_that_are_named_are_run_as_well(run: Run, here: Path) -> None:
         (("--nspkit-provider", "x"), "*installed: *here, *lookups, *printing*"),
         (("--nspkit-query", "x"), "*name one with --nspkit-provider*"),
         (("--nspkit-provider=here", "--nspkit-config=no.toml"), "*no.toml*"),
+        (("--nspkit-report", ""), "*--nspkit-report is empty*"),
         (("--nspkit-report", "here.py/report"), "*--nspkit-report: *cannot be written*"),
     ],
 )

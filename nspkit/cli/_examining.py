@@ -119,9 +119,10 @@ class Examination:
         from traceback import format_exception
 
         [entry] = (one for one in host.providers() if one.enabled)
+        is_told = hasattr(error, "code") and str(error)
         self.tell(
             state=entry.state.value,
-            error=str(error) or type(error).__name__,
+            error=str(error) if is_told else f"it let {type(error).__name__} out: {error}",
             traceback="".join(format_exception(error)),
         )
 

@@ -30,6 +30,8 @@ Author = tuple[str | None, str | None]
 
 def _name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     """Return a name that does for a provider, a distribution, a module and a class."""
+    if value == "pytest":
+        raise click.BadParameter("nspkit_pytest is nspkit's own plugin for pytest; choose another")
     if _NAME.fullmatch(value) and not value.startswith("nspkit-"):
         return value
     near = re.sub(r"[\s._-]+", "-", value.lower()).strip("-").removeprefix("nspkit-")

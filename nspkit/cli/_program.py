@@ -128,7 +128,7 @@ def main() -> int:
     try:
         program.main()
     except SystemExit as leaving:
-        status = leaving.code if isinstance(leaving.code, int) else 0
+        status = _status_of(leaving)
     except KeyboardInterrupt:
         pass  # a second one, while the first was being answered
     if is_held_up():
@@ -137,3 +137,12 @@ def main() -> int:
                 stream.flush()
         os._exit(status)
     return status
+
+
+def _status_of(leaving: SystemExit) -> int:
+    """Return the status that a process would end with; a text is told, and is a failure."""
+    if leaving.code is None or isinstance(leaving.code, int):
+        return leaving.code or 0
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{leaving.code}\n")
+    return Status.FAILED

@@ -159,7 +159,10 @@ def outcome_of(rule: Rule, case: Case) -> Outcome:
     else:
         try:
             rule(case)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise  # the author wants to stop
+        except BaseException as error:
+            # A provider that exits, or an asyncio.CancelledError: no reason to tell of no rule.
             result = FAILED
             message = str(error) if isinstance(error, AssertionError) else told(error)
     return Outcome(rule.id, rule.level, rule.sentence, result, message, monotonic() - began)

@@ -95,8 +95,13 @@ def require(condition: object, message: str) -> None:
 
 
 def broken(message: str, error: BaseException | None = None) -> NoReturn:
-    """Raise a `RuleBrokenError` with the error that shows it as its cause."""
+    """Raise a `RuleBrokenError` with the error that shows it as its cause.
+
+    Where that is a broken rule itself, it says better what to change.
+    """
     __tracebackhide__ = True
+    if isinstance(error, RuleBrokenError):
+        raise error
     raise RuleBrokenError(message) from error
 
 
