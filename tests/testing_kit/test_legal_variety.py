@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from nspkit import Cancellation, Query, Resources, Service, hookimpl
-from nspkit.errors import NotReadyError, NspError, ServiceNotFoundError
+from nspkit.errors import CancelledError, NotReadyError, NspError, ServiceNotFoundError
 from nspkit.testing import RULES, MemoryProvider, check_provider
 
 CONSTANT = {"a table": ["that nobody changes"]}
@@ -91,6 +92,27 @@ class AsksAPool(MemoryProvider):
         return iter(self.pool.submit(list, found).result())
 
 
+class TakesFewAtATime(MemoryProvider):
+    """Has four connections, and takes back at its end what it has asked of the interpreter."""
+
+    @hookimpl
+    def nsp_startup(self, settings: Mapping[str, Any], resources: Resources) -> None:
+        """Register for the exit, in case the host is not closed."""
+        super().nsp_startup(settings, resources)
+        self.places = threading.BoundedSemaphore(4)
+        atexit.register(self.places.release)
+        resources.callback(atexit.unregister, self.places.release)
+
+    def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
+        while not self.places.acquire(timeout=0.01):
+            if cancellation.cancelled:
+                raise CancelledError("nobody waits any more")
+        try:
+            yield from super()._results(query, cancellation)
+        finally:
+            self.places.release()
+
+
 class _Child:
     """A process that ends when nobody speaks to it any more."""
 
@@ -113,7 +135,7 @@ class EndsWithAnError(MemoryProvider):
             raise NspError("interrupted", code=10004)
 
 
-@pytest.mark.parametrize("provider", [Plain, KeepsConstants, AsksAPool])
+@pytest.mark.parametrize("provider", [Plain, KeepsConstants, AsksAPool, TakesFewAtATime])
 def test_what_is_right_in_another_way_passes(provider: Any) -> None:
     """Every rule, the import of a file of tests apart."""
     report = check_provider(
