@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nspkit import Catalog, Host
+
 if TYPE_CHECKING:
     from conftest import Foreground, Installation
 
@@ -114,6 +116,18 @@ def test_who_lacks_a_setting_is_told_to_those_who_ask(
         assert "no server" not in "".join(output + errors)
     with foreground(nspkit.start("watch", "x", "--verbose", *OFTEN)) as command:
         assert command.line("no server") == "    a: no server [WSASYSNOTREADY 10091]"
+
+
+def test_ctrl_c_in_a_finaliser_ends_it_too() -> None:
+    """Python drops what is raised there, so the loop looks for itself."""
+    from nspkit.cli._report import Report
+    from nspkit.cli._signals import Stop
+    from nspkit.cli._watch import _follow, _Lines
+
+    stop = Stop()
+    stop.count = 1
+    with Host(catalog=Catalog()) as host, pytest.raises(KeyboardInterrupt):
+        _follow(None, _Lines(Report(host, verbose=False)), stop)  # type: ignore[arg-type]
 
 
 def test_ctrl_c_ends_it_quietly_and_in_order(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -125,6 +126,21 @@ def test_two_threads_may_close_the_same_garbage() -> None:
     _process.close_orphans()
     assert _process.orphans == []
     assert _process._leaving == []
+
+
+def test_a_grandchild_adds_to_the_list_of_its_parent(
+    fresh_python: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    """One list that nothing drops is enough for all generations.
+
+    In an interpreter of its own, as if it had forked twice: its hosts are void then.
+    """
+    fresh_python(
+        "from nspkit import _process\n"
+        "for _ in range(2): _process.after_fork_in_child()\n"
+        "kept = [one for one in _process._pinned if hasattr(one, 'co_consts')]\n"
+        "assert [one.co_consts for one in kept] == [(_process._pinned,)], kept\n"
+    )
 
 
 def test_a_host_is_known_as_long_as_it_lives() -> None:

@@ -92,7 +92,7 @@ def watch(
     with stop:
         try:
             with host.watch(query, interval=interval) as watching:
-                _follow(watching, screen)
+                _follow(watching, screen, stop)
         except KeyboardInterrupt:
             status = stop.status
         except InvalidProviderError as error:
@@ -108,15 +108,18 @@ def watch(
     return status
 
 
-def _follow(watching: Watch, screen: _Lines | _Rows) -> None:
+def _follow(watching: Watch, screen: _Lines | _Rows, stop: Stop) -> None:
     """Show what changes, until it is interrupted or nothing can change any more.
 
     Raises:
+        KeyboardInterrupt: An end was asked for.
         NspError: Nobody is watched any more.
     """
     told: object = None
     pause = 0.0
     while True:
+        if stop.count:
+            raise KeyboardInterrupt  # it struck in a finaliser, which lets nothing out
         # The state first: what belongs to it is there by then, and is shown before it.
         state, errors, waiting = watching.state, watching.errors, watching.generation
         change = watching.wait(pause)
