@@ -118,8 +118,8 @@ def test_who_lacks_a_setting_is_told_to_those_who_ask(
         assert command.line("no server") == "    a: no server [WSASYSNOTREADY 10091]"
 
 
-def test_ctrl_c_in_a_finaliser_ends_it_too() -> None:
-    """Python drops what is raised there, so the loop looks for itself."""
+def test_ctrl_c_is_heeded_between_two_looks() -> None:
+    """Nothing is raised where it strikes: a lock that is just being taken would stay taken."""
     from nspkit.cli._report import Report
     from nspkit.cli._signals import Stop
     from nspkit.cli._watch import _follow, _Lines
@@ -128,6 +128,22 @@ def test_ctrl_c_in_a_finaliser_ends_it_too() -> None:
     stop.count = 1
     with Host(catalog=Catalog()) as host, pytest.raises(KeyboardInterrupt):
         _follow(None, _Lines(Report(host, verbose=False)), stop)  # type: ignore[arg-type]
+
+
+def test_a_second_ctrl_c_breaks_what_hangs() -> None:
+    """Unless the first is being answered already."""
+    from nspkit.cli._signals import Stop
+
+    with Stop(interrupts=True) as stop:
+        signal.raise_signal(CTRL_C)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(CTRL_C)
+        signal.raise_signal(CTRL_C)
+    with Stop(interrupts=True) as stop:
+        signal.raise_signal(CTRL_C)
+        with pytest.raises(KeyboardInterrupt):
+            stop.heed()
+        signal.raise_signal(CTRL_C)
 
 
 def test_ctrl_c_ends_it_quietly_and_in_order(

@@ -31,7 +31,10 @@ class Stop:
     ) -> None:
         """Have ``tell`` called at each signal, in between whatever the main thread does.
 
-        With ``interrupts`` the first one raises KeyboardInterrupt there.
+        With ``interrupts`` the second one raises KeyboardInterrupt there, as long as nobody has
+        heeded the first: the main thread hangs, in writing to who does not read for instance. The
+        first does not, since whatever it strikes, a lock of foreign code above all, is left as
+        it was at that moment.
         """
         self.count = 0
         self._first: int | None = None
@@ -61,10 +64,17 @@ class Stop:
         while self._before:
             signal.signal(*self._before.popitem())
 
+    def heed(self) -> None:
+        """Raise KeyboardInterrupt if an end was asked for; from then on no signal does."""
+        if self.count:
+            self._interrupts = False
+            raise KeyboardInterrupt
+
     def _take(self, number: int, _frame: object) -> None:
         self.count += 1
         if self._first is None:
             self._first = number
         self._tell()
-        if self._interrupts and self.count == 1:
+        if self._interrupts and self.count > 1:
+            self._interrupts = False
             raise KeyboardInterrupt

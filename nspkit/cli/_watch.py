@@ -118,8 +118,7 @@ def _follow(watching: Watch, screen: _Lines | _Rows, stop: Stop) -> None:
     told: object = None
     pause = 0.0
     while True:
-        if stop.count:
-            raise KeyboardInterrupt  # it struck in a finaliser, which lets nothing out
+        stop.heed()
         # The state first: what belongs to it is there by then, and is shown before it.
         state, errors, waiting = watching.state, watching.errors, watching.generation
         change = watching.wait(pause)
