@@ -23,15 +23,7 @@ _INDENT = 2
 @click.command()
 @click.argument("provider")
 @click.option("-q", "--query", metavar="NAME", help="A name that is found; else it looks for all.")
-@click.option(
-    "-t",
-    "--timeout",
-    "seconds",
-    metavar="SECONDS",
-    default="10",
-    callback=_options.seconds,
-    help="How long each step of the provider may take; 10 by default.",
-)
+@_options.timeout("each step of the provider may take", name="seconds")
 @_options.config
 @click.option("--json", "as_lines", is_flag=True, help="Write one JSON object.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell of the rules that are kept too.")

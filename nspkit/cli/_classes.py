@@ -83,14 +83,7 @@ def _of_type(value: str) -> Wanted:
 
 @click.command()
 @click.argument("service_class", metavar="[CLASS]", required=False, callback=_wanted)
-@click.option(
-    "-t",
-    "--timeout",
-    metavar="SECONDS",
-    default="10",
-    callback=_options.seconds,
-    help="How long each provider may take for a class; 10 by default.",
-)
+@_options.timeout("each provider may take for a class")
 @_options.config
 @click.option("--json", "as_lines", is_flag=True, help="Write one JSON object a line.")
 @click.option("-v", "--verbose", is_flag=True, help="Say what those without an answer said.")

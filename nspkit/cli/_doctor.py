@@ -35,15 +35,7 @@ _STYLES = {EntryState.OK: "green", EntryState.DISABLED: "dim"}
 @click.command()
 @click.argument("provider", required=False)
 @click.option("--start", "starting", is_flag=True, help="Start and clean up each one too, once.")
-@click.option(
-    "-t",
-    "--timeout",
-    "seconds",
-    metavar="SECONDS",
-    default="10",
-    callback=_options.seconds,
-    help="How long each step of a provider may take; 10 by default.",
-)
+@_options.timeout("each step of a provider may take", name="seconds")
 @_options.config
 @click.option("--json", "as_lines", is_flag=True, help="Write one JSON object a line.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell all of each one, tracebacks too.")

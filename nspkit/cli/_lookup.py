@@ -28,14 +28,7 @@ _WIDTH_OF_ADDRESS = len("255.255.255.255")
 
 @click.command()
 @asked
-@click.option(
-    "-t",
-    "--timeout",
-    metavar="SECONDS",
-    default="10",
-    callback=_options.seconds,
-    help="How long each provider may take; 10 by default.",
-)
+@_options.timeout("each provider may take")
 @click.option(
     "-o",
     "--order",

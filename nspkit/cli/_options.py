@@ -1,12 +1,12 @@
 """The values that options and arguments take, each checked before anything else happens.
 
 Most functions are callbacks of click: they get the text that was given, and what they return goes
-to the command. `config` is an option that several commands share.
+to the command. `config` and `timeout` are options that several commands share.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -18,6 +18,8 @@ from nspkit.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from uuid import UUID
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 LONGEST = 86_400
 """A day; what is longer is a mistake, and more than some platforms can wait."""
@@ -123,6 +125,19 @@ def seconds(_context: click.Context, _parameter: click.Parameter, value: str) ->
             f"{value!r} is no time to wait; give a number of seconds above 0, {LONGEST} at most"
         )
     return number
+
+
+def timeout(what: str, *, name: str = "timeout") -> Callable[[F], F]:
+    """Return the option for a limit of 10 seconds on what providers do, which ``what`` says."""
+    return click.option(
+        "-t",
+        "--timeout",
+        name,
+        metavar="SECONDS",
+        default="10",
+        callback=seconds,
+        help=f"How long {what}; 10 by default.",
+    )
 
 
 def seconds_from(least: float) -> Callable[[click.Context, click.Parameter, str], float]:

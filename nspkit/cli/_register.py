@@ -58,14 +58,7 @@ _STYLES = {
     help="How long it is kept without a renewal; 30 by default.",
 )
 @placed
-@click.option(
-    "-t",
-    "--timeout",
-    metavar="SECONDS",
-    default="10",
-    callback=_options.seconds,
-    help="How long each provider may take at first; 10 by default.",
-)
+@_options.timeout("each provider may take at first")
 @_options.config
 @click.option("--json", "as_lines", is_flag=True, help="Write one JSON object a line.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell of those too that cannot register it.")

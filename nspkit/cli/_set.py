@@ -47,14 +47,7 @@ def _ttl(context: click.Context, parameter: click.Parameter, value: str | None) 
     help="How long it is kept; for ever if this is left out.",
 )
 @placed
-@click.option(
-    "-t",
-    "--timeout",
-    metavar="SECONDS",
-    default="10",
-    callback=_options.seconds,
-    help="How long each provider may take; 10 by default.",
-)
+@_options.timeout("each provider may take")
 @_options.config
 @click.option("--json", "as_lines", is_flag=True, help="Write one JSON object.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell of those too that cannot do it.")
