@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from nspkit import Resources
+from nspkit._bell import Bell
 from nspkit._resources import Release
 from nspkit.errors import InProgressError, InvalidArgumentError, NotInitialisedError
 
@@ -683,11 +684,12 @@ def test_things_without_a_name_are_called_after_what_they_are() -> None:
 def test_a_real_interrupt_while_a_thread_is_joined_is_raised_at_the_end() -> None:
     """The release goes on to what was acquired before."""
     log: list[str] = []
-    closing, gate, struck = threading.Event(), threading.Event(), threading.Event()
+    closing, gate = threading.Event(), threading.Event()
+    struck = Bell()  # the next signal may strike in the handler, and an event takes a lock
 
     def handler(_number: int, _frame: Any) -> None:
-        if not struck.is_set():
-            struck.set()
+        if not struck.rung:
+            struck.ring()
             raise KeyboardInterrupt
 
     def target(stop: threading.Event) -> None:

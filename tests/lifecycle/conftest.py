@@ -22,6 +22,7 @@ import pytest
 
 import nspkit
 from nspkit import Catalog, Host, Namespace, ProviderInfo, Service, hookimpl
+from nspkit._bell import Bell
 
 LONG = 30.0
 FAMILY = uuid.UUID("2f1d6a70-52c8-4d0b-8a4e-5f6d3c1b7a90")
@@ -339,27 +340,28 @@ def interrupt() -> Iterator[Callable[[], None]]:
 
     For threads beside the main one, which runs the handler. A signal that comes right before a
     thread blocks does not wake it, so it is sent again until it was taken; one too many comes when
-    the handler is gone, which is why it is a signal that is ignored then.
+    the handler is gone, which is why it is a signal that is ignored then. And one may strike in
+    the handler, so what tells of it is a bell: an event takes a lock.
     """
-    struck = threading.Event()
-    struck.set()
+    struck = Bell()
+    struck.ring()
 
     def handler(_number: int, _frame: FrameType | None) -> None:
-        if not struck.is_set():
-            struck.set()
+        if not struck.rung:
+            struck.ring()
             raise KeyboardInterrupt
 
     def strike() -> None:
         main = threading.main_thread().ident
         assert main is not None
         assert main != threading.get_ident()
-        struck.clear()
+        struck.rung = False
         while not struck.wait(0.01):
             signal.pthread_kill(main, signal.SIGURG)
 
     before = signal.signal(signal.SIGURG, handler)
     yield strike
-    struck.set()
+    struck.ring()
     signal.signal(signal.SIGURG, before)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from nspkit import Host, Namespace, Service
+from nspkit._bell import Bell
 from nspkit._stream import BUFFER
 from nspkit._workers import PLACES, THREADS
 from nspkit.errors import (
@@ -429,26 +430,32 @@ def test_work_that_waits_for_a_thread_that_hangs_is_refused_when_none_can_replac
 
 
 class Watched(dict[None, int]):
-    """Where a fan-out notes who reads it; it tells when somebody does."""
+    """Where a fan-out notes who reads it; it tells when somebody does.
 
-    def __init__(self, reads: threading.Event) -> None:
+    By a bell, since a handler may ring it while it interrupts its ringing. An event would hold its
+    lock then: the signal comes as soon as the first was told.
+    """
+
+    def __init__(self) -> None:
         super().__init__()
-        self._reads = reads
+        self._reads = Bell()
 
     def setdefault(self, key: None, value: int = 0) -> int:
         """Note it, and tell."""
         try:
             return super().setdefault(key, value)
         finally:
-            self._reads.set()
+            self._reads.ring()
+
+    def wait(self) -> None:
+        """Wait until somebody reads."""
+        assert self._reads.wait(30)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no such signal")
-def test_a_signal_handler_that_reads_what_it_interrupts_is_told(
-    stage: Any, names: Names, arrived: Any
-) -> None:
+def test_a_signal_handler_that_reads_what_it_interrupts_is_told(stage: Any, names: Names) -> None:
     """On one thread there is one reader too: 10036, and the outer one goes on."""
-    gate, reads = stage.gate(), stage.gate()
+    gate, watched = stage.gate(), Watched()
     codes: list[int] = []
 
     def handle(number: int, frame: object) -> None:
@@ -459,12 +466,12 @@ def test_a_signal_handler_that_reads_what_it_interrupts_is_told(
         gate.set()
 
     def interrupt() -> None:
-        arrived(reads)
+        watched.wait()
         os.kill(os.getpid(), signal.SIGUSR1)
 
     host = stage.host(stage.provider("a", stuck(gate)))
     lookup = host.lookup("x")
-    lookup._state._reader = Watched(reads)
+    lookup._state._reader = watched
     before = signal.signal(signal.SIGUSR1, handle)
     try:
         interrupter = stage.task(interrupt)
@@ -477,15 +484,15 @@ def test_a_signal_handler_that_reads_what_it_interrupts_is_told(
 
 @pytest.mark.parametrize("order", ["catalog", "arrival"])
 def test_two_readers_at_once_are_told_and_nothing_is_lost(
-    stage: Any, names: Names, arrived: Any, order: str
+    stage: Any, names: Names, order: str
 ) -> None:
     """The second gets 10036; otherwise one of them might wait for an end that the other has."""
-    gate, reads = stage.gate(), stage.gate()
+    gate, watched = stage.gate(), Watched()
     host = stage.host(stage.provider("a", stuck(gate)))
     lookup = host.lookup("x", order=order)
-    lookup._state._reader = Watched(reads)
+    lookup._state._reader = watched
     first = stage.task(lambda: names(lookup))
-    arrived(reads)
+    watched.wait()
     with pytest.raises(InProgressError) as caught:
         next(lookup)
     assert caught.value.code == 10036
