@@ -5,6 +5,7 @@ from __future__ import annotations
 from _queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from nspkit._bell import PATIENCE
 from nspkit._part import DONE
 from nspkit._results import again, together
 from nspkit._stream import LACKING, Stream
@@ -119,10 +120,11 @@ class Fanout:
 
     def _receive(self, streams: list[Stream]) -> Any:
         """Wait for what comes next; None for anything but a result."""
-        limits = [left for stream in streams if (left := stream.left()) is not None]
+        # A signal that comes right before a thread blocks does not wake it.
+        limits = [left for stream in streams if (left := stream.left()) is not None] + [PATIENCE]
         try:
             # In catalog order each has a queue of its own, and the first is read to its end.
-            stream, item = streams[0].results.get(timeout=min(limits) if limits else None)
+            stream, item = streams[0].results.get(timeout=min(limits))
         except Empty:
             for late in streams:
                 left = late.left()

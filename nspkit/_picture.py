@@ -10,6 +10,7 @@ from _queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from nspkit._bell import PATIENCE
 from nspkit._known import Known
 from nspkit._lock import OwnedLock
 from nspkit._results import again, together
@@ -133,10 +134,12 @@ class Picture:
                 return change
             if over:
                 raise self._end()
-            times = [time for time in (until, deadline) if time is not None]
-            left = max(0.0, min(times) - monotonic()) if times else None
-            if not left and until is not None and monotonic() >= until:
+            now = monotonic()
+            if until is not None and now >= until:
                 return None
+            times = [time for time in (until, deadline) if time is not None]
+            # A signal that comes right before a thread blocks does not wake it.
+            left = max(0.0, min([PATIENCE, *(time - now for time in times)]))
             try:
                 self._bell.get(timeout=left)
             except Empty:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextvars
 import gc
 import os
@@ -187,6 +188,27 @@ def test_a_reader_that_was_interrupted_may_ask_again(
             assert watch.state == WatchState.LIVE
 
         assert struck_everywhere(lambda: watch.wait(0), check) > 10
+
+
+def test_a_signal_that_does_not_wake_the_reader_is_heard_all_the_same(
+    stage: Any, deaf: Any, until: Any
+) -> None:
+    """Ctrl-C right before it blocks: the reader looks up once a second."""
+    watch = stage.host(stage.provider("p", None, deaf)).watch("x")
+    assert deaf.inside.acquire(timeout=LONG)
+
+    heard = stage.gate()
+
+    def interrupt() -> bool:
+        until(lambda: watch._state._waiting)
+        _thread.interrupt_main()  # as a signal does, except that it wakes nobody
+        return heard.wait(LONG)
+
+    interrupter = stage.task(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        watch.wait(2 * LONG)
+    heard.set()
+    assert interrupter.result()
 
 
 @pytest.mark.usefixtures("small_collections")
