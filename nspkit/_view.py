@@ -257,7 +257,8 @@ class CatalogView:
             raise InvalidProviderError(
                 f"the short name '{name}' belongs to {names}; use the GUID of the one that is meant"
             )
-        return self._one_of(reachable or entries, f"provider '{name}'", name=name)
+        shown = name if len(name) <= 80 else f"{name[:80]}..."
+        return self._one_of(reachable or entries, f"provider '{shown}'", name=name)
 
     def _one_of(
         self,

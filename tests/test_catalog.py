@@ -241,6 +241,12 @@ def test_every_way_to_name_a_provider_finds_it() -> None:
     assert catalog[catalog.snapshot()["alpha"]] is entry
 
 
+def test_of_an_over_long_name_the_refusal_shows_the_beginning() -> None:
+    """A message is for people, and for logs."""
+    message = refused(Catalog(), "x" * 100_000)
+    assert message == f"no provider '{'x' * 80}...' is installed; installed: none"
+
+
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     """And with what is installed, what is disabled included."""
     catalog = Catalog()
