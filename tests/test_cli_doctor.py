@@ -141,7 +141,9 @@ def test_every_key_is_there(nspkit: Installation) -> None:
     [
         pytest.param("import a_module_that_is_not_there", "ModuleNotFoundError", id="ImportError"),
         pytest.param("raise SystemExit(3)", "SystemExit", id="SystemExit"),
-        pytest.param("raise KeyboardInterrupt", "SIGINT", id="KeyboardInterrupt"),
+        pytest.param(
+            "raise KeyboardInterrupt", "failed with KeyboardInterrupt;", id="KeyboardInterrupt"
+        ),
         pytest.param("import os\nos._exit(3)", "ended the process with exit status 3", id="exit"),
         pytest.param("import os\nos._exit(0)", "ended the process with exit status 0", id="leave"),
         pytest.param("import os\nos.abort()", "crashed the process with SIGABRT", id="abort"),
@@ -149,6 +151,10 @@ def test_every_key_is_there(nspkit: Installation) -> None:
         pytest.param(FOREVER, "did not end within 1 s", id="hang"),
         pytest.param(BUSY_WITHOUT_WATCH, "did not end within 1 s", id="hang unwatched"),
         pytest.param(f"import os\n{DEAF}", "exit status 5", id="closed output"),
+        pytest.param(f"print('x', end='', flush=True)\n{FOREVER}", "within 1 s", id="half a line"),
+        pytest.param(
+            "print('\\nTimeout (0)', flush=True)\n1 / 0", "ZeroDivision", id="false alarm"
+        ),
     ],
 )
 def test_no_import_takes_the_doctor_down(nspkit: Installation, source: str, said: str) -> None:
@@ -172,6 +178,23 @@ def test_verbose_shows_where_an_import_was(nspkit: Installation, source: str) ->
     nspkit.source("a", f"def go_wrong():\n    {body}\n\ngo_wrong()\n")
     assert "go_wrong" in text_of(nspkit, "a", "--verbose", "--timeout", "1")
     assert "go_wrong" not in text_of(nspkit, "a", "--timeout", "1")
+
+
+def test_what_writes_without_end_is_ended(nspkit: Installation) -> None:
+    """Long before the disk is full; what is shown of it is its end, not all of it."""
+    nspkit.source("a", "import os\nwhile True:\n    os.write(1, b'x' * (1 << 20) + b'\\n')")
+    text = text_of(nspkit, "a", "--verbose", "--timeout", "50")
+    assert "importing it wrote more than 64 MiB of output" in text
+    assert 100 < len(text) < 50_000
+
+
+def test_the_last_words_of_a_crash_are_shown_among_megabytes(nspkit: Installation) -> None:
+    """What else it has written is cut off at the front."""
+    loud = "import os, sys\nprint('x' * 6_000_000)\nprint('no licence', flush=True)\nos._exit(7)"
+    nspkit.source("a", loud)
+    text = text_of(nspkit, "a", "--verbose")
+    assert "no licence" in text
+    assert len(text) < 50_000
 
 
 def test_what_a_provider_prints_disturbs_nothing(nspkit: Installation) -> None:
@@ -450,6 +473,8 @@ def test_what_starts_and_ends_is_well(nspkit: Installation) -> None:
         ('raise ValueError("no good")', "no good"),
         ("raise errors.NotReadyError(\"the setting 'server' is missing\")", "'server' is missing"),
         ("raise SystemExit(3)", "SystemExit"),
+        ("raise KeyboardInterrupt", "nsp_startup let KeyboardInterrupt out"),
+        ("raise GeneratorExit('no')", "no"),
         ("os._exit(3)", "nsp_startup ended the process with exit status 3"),
         ("os.abort()", "nsp_startup crashed the process with SIGABRT"),
         ("threading.Event().wait()", "nsp_startup did not end within 1 s"),
@@ -472,6 +497,7 @@ def test_a_start_that_fails_is_told(nspkit: Installation, startup: str, said: st
     ("cleanup", "state", "said"),
     [
         ('raise ValueError("no good")', "ok", "no good"),
+        ("raise KeyboardInterrupt", "ok", "nsp_cleanup let KeyboardInterrupt out"),
         ("threading.Event().wait()", "quarantined", "did not end within 1"),
         ("os._exit(3)", "quarantined", "nsp_cleanup ended the process with exit status 3"),
     ],

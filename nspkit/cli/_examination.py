@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import click
@@ -26,9 +27,16 @@ from nspkit.cli._status import Status
 _PATIENCE = 5.0
 """How many seconds an interpreter may take to start and to end, beside what it is asked."""
 
-_MOST_OUTPUT = 20_000
+_MOST_WRITTEN = 1 << 26
+"""How many bytes a provider may write, 64 MiB, before it is ended: a disk has an end too."""
+
+_GLANCE = 0.1
+"""How many seconds apart one looks how much that is."""
+
+_MOST_READ, _MOST_LINES, _LONGEST_LINE = 1 << 22, 40, 400
+"""What is read of it, in bytes, and how much of its end is shown."""
+
 _IMPORT = re.compile(r"import time: +(\d+) \| +\d+ \| +([\w.]+)")
-_HUNG = re.compile(r"^Timeout \(", re.MULTILINE)
 
 _STEPS = {
     "import": (EntryState.BROKEN_IMPORT, "importing it"),
@@ -65,7 +73,7 @@ class Examination:
         known: The answers by name; what is not there could not be found out.
     """
 
-    def __init__(self, known: dict[str, Any], output: str, ended: str | None) -> None:
+    def __init__(self, known: dict[str, Any], output: str, stacks: str, ended: str | None) -> None:
         """Take over what the process wrote, on its output too, and how it ended."""
         self.known = known
         before, *parts = output.split(f"\n{_examining.MARK}\n")
@@ -74,8 +82,9 @@ class Examination:
             return
         state, what = _STEPS[known["step"]]
         rest = "\n".join(parts or [before])
-        lines = (line for line in rest.splitlines() if not line.startswith("import time:"))
-        trace = "\n".join(lines).strip()[-_MOST_OUTPUT:]
+        lines = [line for line in rest.splitlines() if not line.startswith("import time:")]
+        last = [line[-_LONGEST_LINE:] for line in lines[-_MOST_LINES:]]
+        trace = "\n".join([*last, stacks]).strip()
         way_out = "--verbose shows where" if trace else "mend, reinstall or uninstall it"
         error = f"{what} {ended}; {way_out}"
         problems = (error,) if known["step"] == "import" else ()
@@ -133,12 +142,12 @@ def examine(
 
 def _examined(number: int, seconds: float, file: str, starting: str) -> Examination:
     with tempfile.TemporaryDirectory(prefix="nspkit-doctor-") as folder:
-        answers, output = Path(folder, "answers"), Path(folder, "output")
+        answers, output, stacks = (Path(folder, name) for name in ("answers", "output", "stacks"))
         with output.open("wb") as stream:
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-X", "importtime", _examining.__file__),
-                    *(str(answers), str(seconds), str(number), starting, file),
+                    *(str(answers), str(stacks), str(seconds), str(number), starting, file),
                     *sys.path,
                 ],
                 stdin=subprocess.DEVNULL,
@@ -148,9 +157,10 @@ def _examined(number: int, seconds: float, file: str, starting: str) -> Examinat
                 start_new_session=True,
             )
         limit = _PATIENCE + seconds * (3 if starting else 1)
-        ended = _end_of(process, limit, f"did not end within {seconds:g} s")
+        late = f"did not end within {seconds:g} s"
+        ended = _end_of(process, limit, late, output)
         known = _answers(answers)
-        text = output.read_text(encoding="utf-8", errors="replace")
+        text, stacks_then = _read(output), _read(stacks)
     if not known.get("step"):
         last = text.rstrip().rpartition("\n")[2]
         raise ExaminationError(
@@ -159,23 +169,28 @@ def _examined(number: int, seconds: float, file: str, starting: str) -> Examinat
         )
     if known["step"] == "end":
         ended = None
-    elif _HUNG.search(text):
-        ended = f"did not end within {seconds:g} s"
+    elif stacks_then.startswith("Timeout ("):
+        ended = late
     else:
         ended = ended or "ended the process with exit status 0"
-    return Examination(known, text, ended)
+    return Examination(known, text, stacks_then, ended)
 
 
-def _end_of(process: subprocess.Popen[bytes], limit: float, late: str) -> str | None:
+def _end_of(process: subprocess.Popen[bytes], limit: float, late: str, output: Path) -> str | None:
     """Wait for a process, and say how it ended; None for exit status 0.
 
-    Past the limit, or when the waiting is interrupted, it is killed; what it has started is in
-    any case.
+    Past the limit, or when the waiting is interrupted, it is killed, and so is one that writes
+    without end; what it has started is in any case.
     """
+    until, status = monotonic() + limit, None
     try:
-        status = process.wait(limit)
-    except subprocess.TimeoutExpired:
-        return late
+        while status is None:
+            if monotonic() > until:
+                return late
+            if output.stat().st_size > _MOST_WRITTEN:
+                return f"wrote more than {_MOST_WRITTEN >> 20} MiB of output"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = process.wait(_GLANCE)
     finally:
         _kill(process)
     if status < 0:
@@ -190,6 +205,19 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.wait()
+
+
+def _read(file: Path) -> str:
+    """Return what is in a file that the process has written; of a long one the two ends."""
+    if not file.exists():
+        return ""
+    with file.open("rb") as stream:
+        text = stream.read(_MOST_READ)
+        rest = file.stat().st_size - len(text)
+        if rest > 0:
+            stream.seek(-min(rest, _MOST_LINES * _LONGEST_LINE), os.SEEK_END)
+            text += b"\n" + stream.read()
+    return text.decode("utf-8", "replace")
 
 
 def _answers(file: Path) -> dict[str, Any]:
