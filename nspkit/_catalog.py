@@ -290,6 +290,7 @@ def _texts(error: BaseException) -> tuple[str, str]:
     kind = type(error).__name__
     try:
         summary = TracebackException.from_exception(error)
-        return f"{kind}: {summary}", "".join(summary.format())
+        text = str(summary)
+        return f"{kind}: {text}" if text else kind, "".join(summary.format())
     except Exception as failure:
         return kind, f"{kind}, whose traceback cannot be shown: {type(failure).__name__}"

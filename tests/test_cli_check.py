@@ -42,7 +42,7 @@ START
                 yield Service(name, addresses=[Address.inet("192.0.2.1")])
 """
 
-KEYS = ["name", "guid", "provider", "kit", "rules"]
+KEYS = ["name", "guid", "provider", "kit", "rules", "error"]
 
 
 @pytest.fixture
@@ -139,6 +139,17 @@ def test_what_cannot_be_loaded_leads_to_the_doctor(nspkit: Installation) -> None
     assert (status, output) == (1, [])
     assert "a_module_that_is_not_there" in line
     assert line.endswith("; nspkit doctor a tells all of it")
+
+
+def test_what_cannot_be_loaded_is_in_the_json_too(nspkit: Installation) -> None:
+    """With its reason and no rules: who reads it must not miss that it was asked for."""
+    nspkit.source("a", "import a_module_that_is_not_there")
+    status, [line], [_complaint] = nspkit.run("check", "a", "--json")
+    record = json.loads(line)
+    assert (status, list(record)) == (1, KEYS)
+    assert (record["name"], record["guid"], record["provider"]) == ("a", None, None)
+    assert record["rules"] == []
+    assert "a_module_that_is_not_there" in record["error"]
 
 
 @pytest.mark.parametrize(

@@ -366,6 +366,21 @@ def test_another():
     assert rule["result"] == "failed"
 
 
+def test_the_report_has_a_provider_that_cannot_be_imported(run: Run, here: Path) -> None:
+    """With its reason and no rules, beside those that can."""
+    (here / "nowhere.py").write_text("import nowhere_to_be_found\n")
+    (here / "fake_here-1.0.dist-info/entry_points.txt").write_text(f"{POINTS}a = nowhere:A\n")
+    providers = ("--nspkit-provider=a", "--nspkit-provider=here")
+    both = (*providers, "--continue-on-collection-errors", "-k", "contract.info")
+    result = run(*both, "--nspkit-report=report.json")
+    result.assert_outcomes(passed=1, errors=1, deselected=len(RULES) - 1)
+    broken, well = read(here / "report.json")["providers"]
+    assert (broken["node"], broken["provider"], broken["rules"]) == ("nspkit:a", None, [])
+    assert "No module named 'nowhere_to_be_found'" in broken["error"]
+    assert (well["node"], well["error"], len(well["rules"])) == ("nspkit:here", None, 1)
+    assert list(broken) == list(well)
+
+
 def test_a_run_that_does_not_come_to_its_end_leaves_no_old_report(run: Run, here: Path) -> None:
     """What an earlier run said must not pass for what this one says."""
     (here / "report.json").write_text("old")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,7 @@ from nspkit.cli._status import Status
 from nspkit.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
+    from nspkit import CatalogEntry
     from nspkit.cli._output import Page
     from nspkit.testing import Report
 
@@ -55,12 +56,17 @@ def check(
         entry = catalog[provider]
     except NspError as error:
         raise click.UsageError(error.message, click.get_current_context()) from None
+    page = standard_output()
+    from nspkit.testing import Report, check_provider
+
     try:
         provider_class = entry.load()
     except NspError as error:
         complain(f"{error.message}; nspkit doctor {entry.name} tells all of it")
+        if as_lines:
+            nothing = Report("", ()).as_dict() | {"provider": None}
+            page.record(_record(entry, nothing, error.message))
         return Status.UNWELL
-    from nspkit.testing import check_provider
 
     report = check_provider(
         provider_class,
@@ -68,12 +74,16 @@ def check(
         query=asked,
         patience=seconds,
     )
-    page = standard_output()
     if as_lines:
-        page.record({"name": entry.name, "guid": str(entry.guid), **report.as_dict()})
+        page.record(_record(entry, report.as_dict(), None))
     else:
         _write(page, report, verbose=verbose)
     return Status.DONE if report else Status.UNWELL
+
+
+def _record(entry: CatalogEntry, report: dict[str, Any], error: str | None) -> dict[str, Any]:
+    guid = None if entry.guid is None else str(entry.guid)
+    return {"name": entry.name, "guid": guid, **report, "error": error}
 
 
 def _write(page: Page, report: Report, *, verbose: bool) -> None:

@@ -84,7 +84,11 @@ def _settings_in(file: str | None, catalog: Catalog) -> Mapping[str, Mapping[str
 
 
 class Rules(pytest.Collector):
-    """One installed provider, as a collector of one test for each rule."""
+    """One installed provider, as a collector of one test for each rule.
+
+    Attributes:
+        error: Why it cannot be used, once that is known.
+    """
 
     def __init__(
         self,
@@ -95,6 +99,7 @@ class Rules(pytest.Collector):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.error: str | None = None
         self.findings: dict[Any, Any] = {}
         self._entry = entry
         self._query = query
@@ -109,6 +114,7 @@ class Rules(pytest.Collector):
         try:
             provider = self._entry.load()
         except NspError as error:
+            self.error = error.message
             shown = self._entry.traceback if isinstance(error, ProviderLoadError) else None
             raise self.CollectError("\n".join(filter(None, (shown, error.message)))) from error
         for rule in RULES:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nspkit import __version__
+from nspkit.testing._collected import Rules
 from nspkit.testing._conformance import ProviderConformance
 from nspkit.testing._report import FAILED, PASSED, SKIPPED, Outcome, Report
 from nspkit.testing._rule import Rule, told
@@ -26,10 +27,27 @@ class Noted:
 
     def __init__(self, config: pytest.Config) -> None:
         self._path = Path(config.invocation_params.dir, config.getoption("nspkit_report"))
+        self._unusable: dict[str, str] = {}
         self._outcomes: dict[tuple[str, str], dict[str, Outcome]] = {}
         # A run on several processes has one that is told of all tests, which writes the file.
         self._writes = not hasattr(config, "workerinput")
         self._write()  # now: what an earlier run has left must not pass for this one's
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Put into pytest's report why there are no tests of a provider: it cannot be used."""
+        report = yield
+        if isinstance(collector, Rules):
+            vars(report)["nspkit_error"] = collector.error
+        return report
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Take it down."""
+        error: str | None = getattr(report, "nspkit_error", None)
+        if error is not None:
+            self._unusable[report.nodeid] = error
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -72,7 +90,11 @@ class Noted:
         if not self._writes:
             return
         providers = [
-            {"node": node, **Report(provider, outcomes.values()).as_dict()}
+            {"node": node, **Report("", ()).as_dict(), "provider": None, "error": error}
+            for node, error in self._unusable.items()
+        ]
+        providers += [
+            {"node": node, **Report(provider, outcomes.values()).as_dict(), "error": None}
             for (node, provider), outcomes in self._outcomes.items()
         ]
         text = json.dumps({"kit": __version__, "providers": providers}, indent=2)
