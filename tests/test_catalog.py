@@ -345,7 +345,7 @@ def test_disabling_one_frees_the_name_for_hosts(site: Site) -> None:
         ("import no_such_module_here", "ModuleNotFoundError: No module named"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("raise SystemExit(3)", "SystemExit: 3"),
-        ("raise GeneratorExit", "GeneratorExit: "),
+        ("raise GeneratorExit", "GeneratorExit;"),
         ("f = lambda: f()\nf()", "RecursionError: maximum recursion depth exceeded"),
         ("raise MemoryError", "MemoryError;"),
         ("this is no Python", "SyntaxError: invalid syntax"),

@@ -1,5 +1,7 @@
 """A program for a fresh interpreter: imports a provider's module and tells what that did.
 
+It can start the provider without settings too, and tell what came before it said which is missing.
+
 It is run by its path, not imported: all that it imports would hide what the provider imports.
 """
 
@@ -25,6 +27,7 @@ _OPENING = {
     "socket.connect": "connected",
     "socket.bind": "bound a socket",
     "socket.getaddrinfo": "asked the resolver",
+    "socket.gethostbyname": "asked the resolver",
     "sqlite3.connect": "opened a database",
     "subprocess.Popen": "started a process",
     "os.fork": "forked",
@@ -46,6 +49,7 @@ class _Watch:
     def __init__(self) -> None:
         self.happened: list[str] = []
         self.on = False
+        self.imports_are_free = False
         sys.addaudithook(self._audit)
         self._wrap(atexit, "register", "called atexit.register")
         self._wrap(os, "register_at_fork", "called os.register_at_fork")
@@ -76,8 +80,10 @@ class _Watch:
         while frame is not None and frame.f_code.co_filename != __file__:
             name, file = frame.f_code.co_name, frame.f_code.co_filename
             if file.startswith(_IMPORTING):
-                if not place:
+                if self.imports_are_free or not place:
                     return
+            elif file.endswith("linecache.py"):
+                return  # a warning shows the line that it is about
             elif not file.startswith(_STANDARD) or "-packages" in file:
                 place = place or f" at {file}:{frame.f_lineno}"
             elif name == "<module>" and not place:
@@ -129,6 +135,23 @@ def _is_standard(name: str) -> bool:
     return file.startswith(_STANDARD) and "-packages" not in file
 
 
+def _before_not_ready(provider: Any, watch: _Watch) -> list[str]:
+    """Start it without settings, and return what it did until it raised NotReadyError."""
+    from nspkit.errors import NotReadyError
+    from nspkit.testing import Case
+
+    instance = Case(provider).instance()
+    # What a package does that is imported for the first time is not what the provider does.
+    watch.imports_are_free = watch.on = True
+    try:
+        instance.call("nsp_startup", settings={}, resources=instance.resources)
+    except NotReadyError:
+        return watch.happened
+    finally:
+        watch.on = False
+    return []
+
+
 def main() -> None:
     """Do it, and write the answer as the last line."""
     wanted = json.loads(sys.argv[1])
@@ -147,8 +170,10 @@ def main() -> None:
         answer["importing"], watch.happened = watch.happened, []
         answer["guid"] = str(getattr(getattr(provider, "info", None), "guid", ""))
         provider()
-        answer["making"] = watch.happened
+        answer["making"], watch.happened = watch.happened, []
         watch.on = False
+        if wanted["start"]:
+            answer["starting"] = _before_not_ready(provider, watch)
     except BaseException as error:
         watch.on = False
         answer["error"] = f"{type(error).__name__}: {error}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nspkit.errors import NotReadyError, NspError
 from nspkit.testing._faults import MOST_POINTS, Lines, Points, code_of, start_with_fault
 from nspkit.testing._limits import within
+from nspkit.testing._probe import probe
 from nspkit.testing._rule import broken, require, rule, rules_in, told
 
 if TYPE_CHECKING:
@@ -135,12 +136,19 @@ def starts_after_a_failure(case: Case) -> None:
 
 @rule("lifecycle")
 def says_which_setting_is_missing(case: Case) -> None:
-    """Without settings it starts, or raises NotReadyError (10091) and says what is missing."""
+    """Without settings it starts, or raises NotReadyError (10091) before any I/O.
+
+    The error says which setting is missing. An application may start without settings to learn what
+    a provider needs: nothing is to be opened, asked or started for that. The kit looks at it in a
+    fresh interpreter. An error of a back end that is away, with what showed that as its cause, may
+    come after I/O.
+    """
     instance = case.instance()
     try:
         instance.start({})
-    except NotReadyError:
+    except NotReadyError as error:
         instance.give_back()
+        _nothing_was_done_before(error, case)
     except AssertionError:
         raise
     except Exception as error:
@@ -152,6 +160,31 @@ def says_which_setting_is_missing(case: Case) -> None:
         )
     else:
         instance.stop()
+
+
+def _nothing_was_done_before(error: NotReadyError, case: Case) -> None:
+    """Look whether a start that lacks a setting does nothing else first."""
+    if not _is_about_a_setting(error, case):
+        return
+    # In a fresh interpreter: what is to hear of all I/O, Python never takes away again.
+    done = probe(case.provider, case.patience, start=True).starting
+    require(
+        not done,
+        f"nsp_startup without settings {'; '.join(done)}, and then raised {told(error)}; look at "
+        "the settings before anything else; if it is the back end that is not there, raise "
+        "NotReadyError from the error that showed it",
+    )
+
+
+def _is_about_a_setting(error: NotReadyError, case: Case) -> bool:
+    """Whether the error tells of a missing setting, and not of a back end that is away."""
+    because: BaseException | None = error
+    while because is not None:
+        if not isinstance(because, (NotReadyError, LookupError, TypeError, ValueError)):
+            return False
+        because = because.__cause__ or because.__context__
+    words = ("setting", *case.settings)
+    return any(word in error.message for word in words)
 
 
 @rule("lifecycle")

@@ -13,6 +13,7 @@ from nspkit.testing._rule import broken
 
 _SCRIPT = Path(__file__).with_name("_fresh.py")
 _MARK = "nspkit-probe:"
+_LISTS = ("importing", "making", "starting", "packages")
 
 
 class Finding(NamedTuple):
@@ -22,6 +23,7 @@ class Finding(NamedTuple):
         error: Why the class could not be reached or made; empty if it could.
         importing: What importing the module did beside importing, a sentence for each thing.
         making: What making an instance did.
+        starting: What a start without settings did before it raised NotReadyError.
         packages: Packages that the import brought, which are neither the standard library's nor
             nspkit's nor the provider's own.
         guid: The GUID of the provider over there.
@@ -32,14 +34,20 @@ class Finding(NamedTuple):
     error: str
     importing: tuple[str, ...]
     making: tuple[str, ...]
+    starting: tuple[str, ...]
     packages: tuple[str, ...]
     guid: str
     printed: str
     seconds: dict[str, float]
 
 
-def probe(provider: Any, seconds: float) -> Finding:
+def probe(provider: Any, seconds: float, *, start: bool = False) -> Finding:
     """Import a provider's module in a fresh interpreter, and make an instance there.
+
+    Args:
+        provider: The class.
+        seconds: How long that may take, but no less than half a minute.
+        start: Whether to start the instance too, without settings.
 
     Raises:
         RuleBrokenError: the interpreter does not come back in that time.
@@ -49,6 +57,7 @@ def probe(provider: Any, seconds: float) -> Finding:
         "module": provider.__module__,
         "file": getattr(module, "__file__", None),
         "name": provider.__qualname__,
+        "start": start,
     }
     path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry)
     environment = {name: value for name, value in os.environ.items() if "COV" not in name}
@@ -69,7 +78,7 @@ def probe(provider: Any, seconds: float) -> Finding:
     told, seconds_of = _timed(done.stderr)
     if not mark:
         printed, found = done.stdout, json.dumps({"error": told.strip()[-2000:] or "it ended"})
-    answer = {"error": "", "importing": (), "making": (), "packages": (), "guid": ""}
+    answer = {"error": "", "guid": "", **dict.fromkeys(_LISTS, ())}
     return Finding(**{**answer, **json.loads(found)}, printed=printed, seconds=seconds_of)
 
 
