@@ -1,4 +1,4 @@
-"""What a type checker says of an author's hooks; checked by mypy, never run.
+"""What type checkers say of an author's hooks; checked by mypy and by pyright, never run.
 
 An author gives the class of specifications as a base to type checkers only, and writes the hooks
 with all of their arguments: then a hook that does not fit is an error where it is written.
@@ -105,10 +105,7 @@ class WrongResult(ProviderHooks):
 
 
 class WrongArguments(ProviderHooks):
-    """An argument left out, of another type, by keyword only, or one too many.
-
-    One by another name is an error to pyright, and to a host; mypy lets it pass.
-    """
+    """An argument left out, of another type, by keyword only, or one too many."""
 
     @hookimpl
     def nsp_cleanup(self) -> None: ...  # type: ignore[override]
@@ -126,6 +123,15 @@ class WrongArguments(ProviderHooks):
     @hookimpl
     def nsp_install_service_class(  # type: ignore[override]
         self, guid: UUID, service_class: nspkit.ServiceClass, force: int
+    ) -> None: ...
+
+
+class OtherName(ProviderHooks):
+    """An argument by another name: an error to pyright, and to a host; mypy lets it pass."""
+
+    @hookimpl
+    def nsp_ioctl(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, guid: UUID, number: int, data: bytes
     ) -> None: ...
 
 

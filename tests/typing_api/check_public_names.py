@@ -1,7 +1,7 @@
-"""What a type checker sees of the public names; checked by mypy, never run.
+"""What type checkers see of the public names; checked by mypy and by pyright, never run.
 
-A line that has to be an error carries an exception for just that error: mypy complains about the
-exception when the error is gone.
+A line that has to be an error carries an exception for just that error, by mypy's name for it: both
+complain about the exception when the error is gone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What type checkers see of the kit; read by mypy, never run."""
+"""What type checkers see of the kit; checked by mypy and by pyright, never run."""
 
 from __future__ import annotations
 
