@@ -132,6 +132,29 @@ def test_settings_and_the_query_are_used(
     assert nspkit.run(*arguments, "printer")[0] == 1
 
 
+def test_what_follows_from_a_query_that_finds_nothing_is_told_once(nspkit: Installation) -> None:
+    """Half of the rules need a result: one message says so, and what to give."""
+    nameless = "    if query.name is None:\n            raise errors.NoDataError('give a name')\n"
+    start = GOOD.index("        if query.service_class")
+    source = f"{GOOD[:start]}    {nameless}{GOOD[start:]}"
+    nspkit.source("asks", source.replace("START", "        pass"))
+    status, output, _ = nspkit.run("check", "asks")
+    assert status == 1
+    assert [line for line in output if line.startswith("failed")] == [
+        "failed lookup.finds: The query that the kit was given finds something."
+    ]
+    assert "  nobody said what to look for; --query NAME gives a name that it finds" in output
+    [follows] = [line for line in output if line.startswith("  for the same reason: ")]
+    failed = follows.partition(": ")[2].partition(";")[0].split(", ")
+    assert {"lifecycle.two_hosts_at_once", "concurrency.survives_a_fork"} < {*failed}
+    assert f", {len(failed) + 1} failed, " in output[-1]
+    _, whole, _ = nspkit.run("check", "asks", "--verbose")
+    assert sum(line.startswith("failed") for line in whole) == len(failed) + 1
+    _, other, _ = nspkit.run("check", "asks", "--query", "nobody")
+    assert not [line for line in other if "nobody said" in line]
+    assert nspkit.run("check", "asks", "--query", "printer")[0] == 0
+
+
 def test_what_cannot_be_loaded_leads_to_the_doctor(nspkit: Installation) -> None:
     """Exit status 1: it is the provider that is wrong."""
     nspkit.source("a", "import a_module_that_is_not_there")

@@ -196,7 +196,7 @@ def test_nobody_is_named_where_git_does_not_know(
 
 def test_it_can_be_put_elsewhere(run: Run, tmp_path: Path) -> None:
     """Into a folder that is there; the command to go on is one for a shell."""
-    parent = tmp_path / "my work"
+    parent = tmp_path / "my {module} %s ü"
     parent.mkdir()
     status, output, _ = run("new", "demo", "--directory", str(parent))
     assert status == 0
@@ -273,6 +273,7 @@ def test_it_asks_for_the_version_that_made_it(run: Run) -> None:
         ("", "lower-case letters"),
         ("pytest", "nspkit's own plugin"),
         ("demo\n", "did you mean demo?"),
+        ("a" * 51, "has 51 characters; give a name of at most 50"),
         (f"a{GUID[1:]}", "give a name"),  # it would be taken for the GUID that it is
     ],
 )
@@ -284,7 +285,7 @@ def test_a_name_that_does_not_do_is_refused(run: Run, name: str, way: str) -> No
     assert beside() == []
 
 
-@pytest.mark.parametrize("name", ["class", "none", "nspkit", "sys", "a"])
+@pytest.mark.parametrize("name", ["class", "none", "nspkit", "sys", "a", "a" * 50])
 def test_a_word_of_python_is_a_name_like_any_other(run: Run, name: str) -> None:
     """Nothing is called by it alone."""
     assert run("new", name)[0] == 0
@@ -360,6 +361,7 @@ def test_a_package_is_written_whole_or_not_at_all(
     assert done.returncode == 3
     [line] = done.stderr.splitlines()
     assert line.startswith("nspkit: nspkit-demo cannot be written: ")
+    assert "; write elsewhere with --directory" in line
     assert list(tmp_path.iterdir()) == []
 
 

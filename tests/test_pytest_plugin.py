@@ -268,6 +268,33 @@ def test_a_broken_rule_is_told_with_what_to_change(run: Run, here: Path) -> None
     assert "_pytest/runner.py" not in result.stdout.str()
 
 
+def test_a_failure_shows_the_providers_lines_and_none_of_nspkit(run: Run, here: Path) -> None:
+    """Neither the kit's nor the host's, which lie between; the summary has the message itself."""
+    (here / "here.py").write_text(
+        f"{HERE}\n"
+        "class Needy(Here):\n"
+        "    def nsp_lookup_service(self, query, cancellation):\n"
+        "        raise KeyError('no name')\n"
+        "    nsp_lookup_service.nspkit_impl = MemoryProvider.nsp_lookup_service.nspkit_impl\n"
+    )
+    (here / "fake_here-1.0.dist-info/entry_points.txt").write_text(f"{POINTS}needy = here:Needy\n")
+    needy = ("--nspkit-provider=needy", "-k", "finds and not again or two_hosts or survives_a_fork")
+    result = run(*needy)
+    result.assert_outcomes(failed=3, deselected=len(RULES) - 3)
+    said = result.stdout.str().replace("\\", "/")
+    assert "here.py:" in said
+    assert "raise KeyError('no name')" in said
+    assert "nspkit/" not in said
+    result.stdout.fnmatch_lines(
+        [
+            "nspkit:needy finds nothing where no name is asked for*: --nspkit-query NAME",
+            "FAILED nspkit:needy::lookup.finds - Query() raised KeyError*",
+        ]
+    )
+    assert "--nspkit-query" not in run(*needy, "--nspkit-query=printer").stdout.str()
+    assert "nspkit/" in run(*needy, "--full-trace").stdout.str().replace("\\", "/")
+
+
 def test_files_that_are_named_are_run_as_well(run: Run, here: Path) -> None:
     """And so is a second provider; what is deselected is so by the names of rules too."""
     (here / "test_file.py").write_text("def test_made_without_arguments(): pass\n")

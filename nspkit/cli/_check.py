@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from nspkit.testing import Report
 
 _INDENT = 2
+_STYLES = {"passed": "green", "failed": "red", "skipped": "dim"}
+
+_FINDS = "lookup.finds"
+_REASON = re.compile(r" raised (.+); mend nsp_lookup_service", re.DOTALL)
+"""What that rule says of a lookup that failed."""
 
 
 @click.command()
@@ -77,7 +83,7 @@ def check(
     if as_lines:
         page.record(_record(entry, report.as_dict(), None))
     else:
-        _write(page, report, verbose=verbose)
+        _write(page, report, verbose=verbose, is_asked=asked is not None)
     return Status.DONE if report else Status.UNWELL
 
 
@@ -86,13 +92,27 @@ def _record(entry: CatalogEntry, report: dict[str, Any], error: str | None) -> d
     return {"name": entry.name, "guid": guid, **report, "error": error}
 
 
-def _write(page: Page, report: Report, *, verbose: bool) -> None:
+def _write(page: Page, report: Report, *, verbose: bool, is_asked: bool) -> None:
     """Write the rules that are broken with what to change; a summary is last, where it is seen."""
-    styles = {"passed": "green", "failed": "red", "skipped": "dim"}
+    following = [] if verbose else _following(report)
     for one in report.outcomes:
-        if verbose or one.result == "failed":
-            page.line(Cell(one.result, styles[one.result]), Cell(f" {one.rule}: {one.sentence}"))
+        if verbose or (one.result == "failed" and one.rule not in following):
+            page.line(Cell(one.result, _STYLES[one.result]), Cell(f" {one.rule}: {one.sentence}"))
             for line in one.message.splitlines():
-                write_indented(page, Cell(line, styles[one.result]), _INDENT)
-    counts = (f"{len(report.of(result))} {result}" for result in styles)
+                write_indented(page, Cell(line, _STYLES[one.result]), _INDENT)
+            if (one.rule, one.result) == (_FINDS, "failed"):
+                if not is_asked:
+                    hint = "nobody said what to look for; --query NAME gives a name that it finds"
+                    write_indented(page, Cell(hint), _INDENT)
+                if following:
+                    text = f"for the same reason: {', '.join(following)}; --verbose tells of each"
+                    write_indented(page, Cell(text), _INDENT)
+    counts = (f"{len(report.of(result))} {result}" for result in _STYLES)
     page.line(Cell(f"{report.provider}: {', '.join(counts)}", "bold"))
+
+
+def _following(report: Report) -> list[str]:
+    """Return the rules that are broken because the query finds nothing: by the same error."""
+    messages = {one.rule: one.message for one in report.failures}
+    found = _REASON.search(messages.pop(_FINDS, ""))
+    return [] if found is None else [rule for rule in messages if found[1] in messages[rule]]

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 """The name of a distribution after ``nspkit-``, in its normal form, and of a class in the end."""
 
+_LONGEST_NAME = 50
+"""It is in names of files more than once, and in lines of code."""
+
 _AUTHOR = re.compile(r"\s*([^<>]*[^<>\s])\s*(?:<\s*([^<>\s@]+@[^<>\s@]+)\s*>)?\s*")
 
 Author = tuple[str | None, str | None]
@@ -32,6 +35,10 @@ def _name(_context: click.Context, _parameter: click.Parameter, value: str) -> s
     """Return a name that does for a provider, a distribution, a module and a class."""
     if value == "pytest":
         raise click.BadParameter("nspkit_pytest is nspkit's own plugin for pytest; choose another")
+    if len(value) > _LONGEST_NAME:
+        raise click.BadParameter(
+            f"{value[:20]!r}… has {len(value)} characters; give a name of at most {_LONGEST_NAME}"
+        )
     if _NAME.fullmatch(value) and not value.startswith("nspkit-"):
         return value
     near = re.sub(r"[\s._-]+", "-", value.lower()).strip("-").removeprefix("nspkit-")

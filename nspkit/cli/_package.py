@@ -134,7 +134,8 @@ class Package:
                 _remove(temporary)
         except OSError as error:
             raise UnwritablePackageError(
-                f"{folder} cannot be written: {error.strerror or error}"
+                f"{folder} cannot be written: {error.strerror or error}; write elsewhere with "
+                "--directory"
             ) from None
         return folder
 

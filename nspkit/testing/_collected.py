@@ -10,6 +10,7 @@ import pytest
 from nspkit import Catalog, Host, NspError, Query
 from nspkit.errors import ProviderLoadError
 from nspkit.testing._case import Case
+from nspkit.testing._places import is_authors
 from nspkit.testing._report import RULES, missing_hooks
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Collected:
     """
 
     def __init__(self, config: pytest.Config) -> None:
+        self._found_nothing: list[str] = []
         catalog = Catalog.discover()
         try:
             asked = config.getoption("nspkit_query")
@@ -58,6 +60,21 @@ class Collected:
             )
             added += session.genitems(rules)
         items[:0] = added
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take down who found nothing where nobody said what to look for."""
+        name, _, rule = report.nodeid.partition("::")
+        if report.failed and self._query is None and rule == "lookup.finds":
+            self._found_nothing.append(name)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Say what may be missing: many rules are broken for this one reason."""
+        for name in self._found_nothing:
+            terminalreporter.write_line(
+                f"{name} finds nothing where no name is asked for, and all that needs a result "
+                "fails with it; give a name that it finds: --nspkit-query NAME",
+                yellow=True,
+            )
 
     def _settings_of(self, entry: CatalogEntry) -> Mapping[str, Any]:
         for key in (entry.name, str(entry.guid)):
@@ -149,24 +166,23 @@ class RuleItem(pytest.Item):
         if self.config.getoption("fulltrace"):
             return super().repr_failure(excinfo, style)
         asked = style or self.config.getoption("tbstyle")
-        return excinfo.getrepr(style="short" if asked == "auto" else asked, tbfilter=_outside)
+        shown = excinfo.getrepr(style="short" if asked == "auto" else asked, tbfilter=_authors)
+        if isinstance(excinfo.value, AssertionError) and shown.reprcrash is not None:
+            # What the summary at the end shows the beginning of: the message, not its class.
+            shown.reprcrash.message = str(excinfo.value)
+        return shown
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Return what stands above a failure."""
         return self.path, None, f"{self.parent.name} {self.name}"
 
 
-def _outside(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
-    """Return the part of a traceback that is neither pytest's nor the kit's, or its last entry."""
-    own = Path(__file__).parent
-    traceback = excinfo.traceback
-    kept = traceback.filter(
+def _authors(excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    """Return the part of a traceback that is the author's, which may be nothing."""
+    return excinfo.traceback.filter(
         lambda entry: (
-            not (
-                own in Path(entry.path).parents
-                or entry.frame.f_globals.get("__name__", "").partition(".")[0]
-                in ("_pytest", "pluggy")
-            )
+            is_authors(str(entry.path))
+            and entry.frame.f_globals.get("__name__", "").partition(".")[0]
+            not in ("_pytest", "pluggy")
         )
     )
-    return kept or traceback.filter(excinfo)[-1:] or traceback[-1:]

@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import traceback
 import warnings
 from time import monotonic
+from traceback import extract_tb
 from typing import TYPE_CHECKING
+
+from nspkit.testing._places import chain, is_authors
+from nspkit.testing._rule import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_MOST_SAID = 10_000
+"""How many characters an error may have; a pipe that nobody reads yet takes some more bytes."""
 
 
 def in_a_child(function: Callable[[], object], seconds: float) -> str:
@@ -42,10 +49,21 @@ def _run(function: Callable[[], object], writing: int) -> None:
     """Do it, say what went wrong, and end at once: nothing of the parent's is the child's."""
     try:
         function()
-    except BaseException:
-        os.write(writing, traceback.format_exc()[-3000:].encode(errors="replace"))
+    except BaseException as error:
+        os.write(writing, _shown(error)[:_MOST_SAID].encode(errors="replace"))
     finally:
         os._exit(0)
+
+
+def _shown(error: BaseException) -> str:
+    """Return an error in a line, and in which lines of the author it came up."""
+    lines = [
+        f"\n  {frame.filename}:{frame.lineno} in {frame.name}"
+        for one in chain(error)
+        for frame in extract_tb(one.__traceback__)
+        if is_authors(frame.filename)
+    ]
+    return f"{told(error)}{''.join(lines)}"
 
 
 def _wait(pid: int, seconds: float) -> bool:

@@ -35,7 +35,7 @@ def raise_at(place: type, error: BaseException) -> NoReturn:
     first of them on. A test framework then shows the class, the message and the author's lines.
     """
     __tracebackhide__ = True
-    for one in _chain(error):
+    for one in chain(error):
         one.__traceback__ = _authors_part(one.__traceback__)
     head = _head_of(place)
     if head is not None:
@@ -55,7 +55,7 @@ def _head_of(place: type) -> tuple[str, int] | None:
     return None if file is None else (file, number)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an error, what caused it, and during whose handling it came up, each once."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]

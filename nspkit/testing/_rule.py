@@ -27,6 +27,8 @@ LEVELS = (
 class RuleBrokenError(AssertionError):
     """A provider breaks a rule; the message says what to change."""
 
+    __module__ = "nspkit.testing"  # where it is had from, and short: it stands before each message
+
 
 class Rule:
     """A rule that a provider keeps or breaks.

@@ -67,13 +67,17 @@ def test_all_are_waited_for_before_an_error_is_raised() -> None:
 
 
 def test_a_child_tells_what_went_wrong() -> None:
-    """Nothing, an error with its traceback, or that it hangs."""
+    """Nothing, an error with the author's lines, or that it hangs."""
 
     def fail() -> None:
         raise ValueError("over there")
 
     assert in_a_child(nothing, PATIENCE) == ""
-    assert "ValueError: over there" in in_a_child(fail, PATIENCE)
+    said = in_a_child(fail, PATIENCE)
+    assert said.startswith("ValueError: over there\n")
+    assert said.endswith(" in fail")
+    assert __file__ in said
+    assert "_forking" not in said
     hanging = in_a_child(lambda: threading.Event().wait(2 * PATIENCE), 0.1)
     assert hanging == "it did not come back within 0.1 s"
 
