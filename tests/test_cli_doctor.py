@@ -169,6 +169,14 @@ def test_no_import_takes_the_doctor_down(nspkit: Installation, source: str, said
     assert found["a"]["error"] == reason
 
 
+def test_the_time_of_a_step_ends_with_the_step(nspkit: Installation) -> None:
+    """What comes after the import, here what writes that it is over, is not on its time."""
+    slow = "import time\nwrite = os.write\nos.write = lambda *a: [time.sleep(3.2), write(*a)][1]"
+    nspkit.add("a", top=slow)
+    status, found = examined(nspkit, "--timeout", "3")
+    assert (status, found["a"]["state"]) == (0, "ok")
+
+
 @pytest.mark.parametrize(
     "source", ["raise ValueError", SEGFAULT, FOREVER], ids=["raises", "crashes", "hangs"]
 )
