@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import inspect
+from collections import Counter
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from nspkit import Catalog, ProviderInfo
+from nspkit import Catalog, ProviderInfo, Query
 from nspkit.errors import NspError, OperationNotSupportedError, VersionNotSupportedError
 from nspkit.hookspecs import SPI_VERSION
+from nspkit.testing._globals import ModuleState, changed_in_modules, shared_while_running
 from nspkit.testing._rule import broken, require, rule, rules_in, told
-from nspkit.testing._state import class_state, contents, shared_between
+from nspkit.testing._state import alike, class_state, contents, shared_between
 
 if TYPE_CHECKING:
-    from nspkit.testing._case import Case
+    from collections.abc import Iterator, Mapping
+
+    from nspkit.testing._case import Case, Instance
+
+LOOKUP = "nsp_lookup_service"
 
 CLASS_HOOKS = (
     "nsp_install_service_class",
@@ -141,21 +149,31 @@ def unknown_request(case: Case) -> None:
 def state_is_not_shared(case: Case) -> None:
     """Instances share no state: two hosts never know of each other.
 
-    Two instances run side by side. No attribute of the class may change; none of the two may hold
-    a resource that the other one holds, nor a container that changes while the other one runs.
-    What the application has set may be shared: it is the application's.
+    Two instances run side by side. No attribute of the class may change, nor what the modules of
+    the provider's own package hold: no name may be bound to something else, and a container may
+    change only as a register of what runs does, in which each instance has entries of its own
+    until it is stopped. Caches of functools and weak containers are left out, and so are numbers.
+    None of the two may hold a resource that the other one holds, nor a container that changes
+    while the other one runs. What the application has set may be shared: it is the application's.
     """
     before = class_state(case.provider)
+    with case.running() as warm:
+        _ask(warm)  # what a module makes once, for all of them, is no state
+    modules = ModuleState(case.provider)
     with case.running() as one:
-        mine = contents(one.object)
-        with case.running() as two:
+        _ask(one)
+        mine, alone = contents(one.object), ModuleState(case.provider)
+        # The same settings as other objects, so that what is kept of them shows.
+        with _started(case, alike(case.settings)) as two:
             during = class_state(case.provider)
-            if case.has("nsp_lookup_service"):
-                with contextlib.suppress(NspError):
-                    two.find()
+            _ask(two)
             shared = shared_between(one.object, two.object, mine, case.settings)
+            changed = shared_while_running(modules, alone, ModuleState(case.provider))
     after = class_state(case.provider)
-    changed = sorted({*_changed(before, during), *_changed(before, after)})
+    del alone, one, two, warm  # a register may have them as long as they are there
+    gc.collect()
+    changed += changed_in_modules(modules, ModuleState(case.provider))
+    changed = sorted({*changed, *_changed(before, during), *_changed(before, after)})
     require(
         not changed,
         f"a start changed {', '.join(changed)}, which all instances share; keep it in self",
@@ -164,6 +182,71 @@ def state_is_not_shared(case: Case) -> None:
         not shared,
         f"two instances hold the same {', '.join(shared)}; make one for each in nsp_startup",
     )
+
+
+@contextlib.contextmanager
+def _started(case: Case, settings: Mapping[str, Any]) -> Iterator[Instance]:
+    """Start an instance with other settings; it is stopped at the end."""
+    instance = case.instance()
+    instance.start(settings)
+    try:
+        yield instance
+    finally:
+        instance.stop()
+
+
+def _ask(instance: Instance) -> None:
+    """Look up, what is there and what nobody has asked for yet."""
+    if instance.case.has(LOOKUP):
+        with contextlib.suppress(NspError):
+            instance.find()
+        with contextlib.suppress(Exception):  # what it may raise is another rule's affair
+            instance.find(Query(f"nspkit-{uuid4().hex}"))
+
+
+@rule("contract", LOOKUP)
+def settings_are_each_hosts_own(case: Case) -> None:
+    """Another host with other settings changes nothing: an instance goes by its own.
+
+    One instance runs with the settings; another one that is given none is started beside it, asks
+    if it could be started, and is stopped. A lookup of the first one finds what it found before.
+    """
+    with case.running() as one:
+        alone = _names(one)
+        if not case.settings or _names(one) != alone:
+            return  # there are no others; what changes by itself says nothing
+        other = case.instance()
+        try:
+            other.start({})
+        except Exception:  # what it may raise is another rule's affair
+            other.give_back()
+            _undisturbed(one, alone, "was refused")
+            return
+        try:
+            _ask(other)
+            _undisturbed(one, alone, "runs, too")
+        finally:
+            other.stop()
+        _undisturbed(one, alone, "was stopped")
+
+
+def _undisturbed(one: Instance, alone: Counter[Any], what: str) -> None:
+    since = f"since another instance, without settings, {what}"
+    way = "keep in self what comes from the settings"
+    try:
+        found = _names(one)
+        if found != alone:
+            found = _names(one)  # the back end was busy with what the other one did, perhaps
+    except NspError as error:
+        broken(f"{since}, a lookup fails: {told(error)}; {way}", error)
+    require(
+        found == alone,
+        f"a lookup found {sorted(alone)[:10]}; {since}, it finds {sorted(found)[:10]}; {way}",
+    )
+
+
+def _names(instance: Instance) -> Counter[Any]:
+    return Counter(getattr(one, "name", "") for one in instance.find())
 
 
 def _changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

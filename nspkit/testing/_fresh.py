@@ -92,7 +92,7 @@ class _Watch:
         self.happened.append(what + place)
 
 
-def _reached(wanted: dict[str, Any]) -> Any:
+def reached(wanted: dict[str, Any]) -> Any:
     """Import the module by its name, or from its file where only that is known."""
     module = None
     try:
@@ -163,7 +163,7 @@ def main() -> None:
     threads = threading.active_count()
     try:
         watch.on = True
-        provider = _reached(wanted)
+        provider = reached(wanted)
         answer["packages"] = _packages(before, wanted["module"])
         if threading.active_count() > threads and not watch.happened:
             watch.happened.append("started a thread")

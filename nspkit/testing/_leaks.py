@@ -59,7 +59,7 @@ class LeakReport:
         self._starts = _Starts()
 
     def __enter__(self) -> Self:
-        self._before = _Picture(self._classes)
+        self._before = Picture(self._classes)
         self._before.instances = []  # their identities are enough, and keep nothing alive
         self._starts.begin()
         return self
@@ -72,13 +72,13 @@ class LeakReport:
     ) -> None:
         self._starts.end()
         until, pause, waiting = monotonic() + self._patience, 0.001, threading.Event()
-        after = _Picture(self._classes)
+        after = Picture(self._classes)
         while after.adds_to(self._before) and monotonic() < until:
             after.instances = []  # else it would be what keeps them alive
             gc.collect()
             waiting.wait(pause)
             pause = min(0.05, 2 * pause)
-            after = _Picture(self._classes)
+            after = Picture(self._classes)
         self._tell(after)
 
     def __bool__(self) -> bool:
@@ -97,10 +97,10 @@ class LeakReport:
         counts = ", ".join(f"{len(getattr(self, name))} {name}" for name in names)
         return f"<LeakReport: {counts}>"
 
-    def _tell(self, after: _Picture) -> None:
+    def _tell(self, after: Picture) -> None:
         before = self._before
         self.threads = tuple(
-            self._starts.described(thread)
+            self._told_of_thread(thread)
             for ident, thread in after.threads.items()
             if before.threads.get(ident) is not thread
         ) + tuple(
@@ -108,12 +108,12 @@ class LeakReport:
             for ident in after.foreign - before.foreign - before.threads.keys()
         )
         self.descriptors = tuple(
-            _system.described(number, what)
+            self._told_of_descriptor(number, what)
             for number, what in after.descriptors.items()
             if before.descriptors.get(number) != what
         )
         self.children = tuple(
-            f"process {pid}: {what}"
+            self._told_of_child(pid, what)
             for pid, what in after.children.items()
             if pid not in before.children
         )
@@ -125,8 +125,17 @@ class LeakReport:
         self.instances = tuple(told)
         found.clear()
 
+    def _told_of_thread(self, thread: threading.Thread) -> str:
+        return self._starts.described(thread)
 
-class _Picture:
+    def _told_of_descriptor(self, number: int, what: str) -> str:
+        return _system.described(number, what)
+
+    def _told_of_child(self, pid: int, what: str) -> str:
+        return f"process {pid}: {what}"
+
+
+class Picture:
     """What there is at one moment."""
 
     def __init__(self, classes: tuple[type, ...]) -> None:
@@ -139,7 +148,7 @@ class _Picture:
         self.instances = [one for one in gc.get_objects() if type(one) in kinds] if kinds else []
         self.identities = frozenset(map(id, self.instances))
 
-    def adds_to(self, before: _Picture) -> bool:
+    def adds_to(self, before: Picture) -> bool:
         """Whether there is anything that was not there before."""
         return bool(
             set(self.threads.values()) - set(before.threads.values())

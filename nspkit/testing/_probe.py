@@ -41,6 +41,23 @@ class Finding(NamedTuple):
     seconds: dict[str, float]
 
 
+def wanted_of(provider: Any) -> dict[str, Any]:
+    """Return where a class is, for another interpreter."""
+    module = sys.modules.get(provider.__module__)
+    return {
+        "module": provider.__module__,
+        "file": getattr(module, "__file__", None),
+        "name": provider.__qualname__,
+    }
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of another interpreter, which imports what this one can import."""
+    path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry)
+    found = {name: value for name, value in os.environ.items() if "COV" not in name}
+    return found | {"PYTHONPATH": path}
+
+
 def probe(provider: Any, seconds: float, *, start: bool = False) -> Finding:
     """Import a provider's module in a fresh interpreter, and make an instance there.
 
@@ -52,19 +69,11 @@ def probe(provider: Any, seconds: float, *, start: bool = False) -> Finding:
     Raises:
         RuleBrokenError: the interpreter does not come back in that time.
     """
-    module = sys.modules.get(provider.__module__)
-    wanted = {
-        "module": provider.__module__,
-        "file": getattr(module, "__file__", None),
-        "name": provider.__qualname__,
-        "start": start,
-    }
-    path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry)
-    environment = {name: value for name, value in os.environ.items() if "COV" not in name}
+    wanted = json.dumps({**wanted_of(provider), "start": start})
     try:
         done = subprocess.run(
-            [sys.executable, "-X", "importtime", str(_SCRIPT), json.dumps(wanted)],
-            env=environment | {"PYTHONPATH": path},
+            [sys.executable, "-X", "importtime", str(_SCRIPT), wanted],
+            env=environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

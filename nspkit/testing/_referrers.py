@@ -18,7 +18,9 @@ def holders(one: object, *, ignored: list[Any], depth: int = _DEPTH) -> str:
     ``ignored`` holds the objects that are asked about, and is no reason to live.
     """
     found: list[str] = []
-    for referrer in gc.get_referrers(one):
+    referrers = gc.get_referrers(one)[::-1]
+    while referrers:
+        referrer = referrers.pop()  # so that the list is not among what refers to it
         if referrer is ignored or referrer is one or _is_the_kits(referrer):
             continue
         text = _described(referrer, one, ignored=ignored, depth=depth)

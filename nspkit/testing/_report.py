@@ -15,6 +15,7 @@ from nspkit.testing import (
     _left,
     _lifecycle,
     _lookup,
+    _once,
     _registration,
 )
 from nspkit.testing._case import PATIENCE, ROUNDS, Case
@@ -37,6 +38,7 @@ RULES: tuple[Rule, ...] = (
     *_changes.RULES,
     *_concurrency.RULES,
     *_left.RULES,
+    *_once.RULES,
     *_importing.RULES,
 )
 """All rules of the kit, by level."""

@@ -52,7 +52,8 @@ def broken() -> dict[str, list[Any]]:
 def cleared() -> Iterator[None]:
     """Take away, after a test, what a broken provider left."""
     yield
-    sys.modules["broken_leaks"].clear()
+    for name in ("broken_leaks", "broken_imports_once"):
+        sys.modules[name].clear()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

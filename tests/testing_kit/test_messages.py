@@ -10,7 +10,7 @@ import pytest
 from nspkit import Service
 from nspkit.testing import RULES, check_provider
 
-CAUGHT = {
+CAUGHT: dict[str, tuple[str, ...]] = {
     "a thread left": ("leaks.no_thread", "'left', started at .*start it with resources.thread"),
     "a descriptor left": ("leaks.no_descriptor", "/dev/null .*put it into resources"),
     "a child left": ("leaks.no_child", "ended, but nobody has waited for it; end it and wait"),
@@ -29,6 +29,19 @@ CAUGHT = {
     "state shared between instances": (
         "contract.state_is_not_shared",
         r"a start changed SharesAList\.seen, which all instances share; keep it in self",
+    ),
+    "state in a global": (
+        "contract.state_is_not_shared",
+        r"a start changed broken_state\._NAMES \(dict\), which all instances share; keep it in",
+        "KeepsTheSettingsInItsModule",
+    ),
+    "settings of another host": (
+        "contract.settings_are_each_hosts_own",
+        r"found \['one', 'two'\]; since another .*, without settings, runs, too, it finds \[\];",
+    ),
+    "a thread left once": (
+        "leaks.nothing_once_per_process",
+        r"leaves the thread .*, started at .*once\.py:\d+ in nsp_startup, once and for all; have",
     ),
     "work at import": (
         "import.import_does_nothing",
@@ -66,8 +79,8 @@ CAUGHT = {
 @pytest.mark.parametrize("fault", CAUGHT)
 def test_a_fault_is_told_with_what_to_change(fault: str, broken: dict[str, list[Any]]) -> None:
     """The message names the thing, and the way out."""
-    rule, pattern = CAUGHT[fault]
-    provider = broken[rule][0]
+    rule, pattern, *named = CAUGHT[fault]
+    [provider, *_] = [one for one in broken[rule] if not named or one.__qualname__ in named]
     report = check_provider(
         provider,
         settings={"services": [Service("one"), Service("two")]},

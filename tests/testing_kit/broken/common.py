@@ -12,6 +12,9 @@ T = TypeVar("T", bound=type)
 LONG = 0.8
 """How long a broken provider hangs, in seconds: twice what the tests have patience for."""
 
+SHARES = "contract.state_is_not_shared"
+"""What follows where a provider keeps in its module what it leaves."""
+
 EVERYTHING = ("",)
 """What follows where a provider cannot even be started."""
 

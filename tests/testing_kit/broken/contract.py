@@ -78,55 +78,6 @@ class AnswersAnything(Good):
         return None
 
 
-@breaks("contract.state_is_not_shared")
-class SharesAList(Good):
-    """Keeps in its class what belongs to an instance."""
-
-    seen: ClassVar[list[Any]] = []
-
-    @hookimpl
-    def nsp_startup(self, settings: Mapping[str, Any], resources: Resources) -> None:
-        """Remember the settings."""
-        super().nsp_startup(settings, resources)
-        self.seen.append(sorted(settings))
-
-
-class _Connection:
-    """Something that has an end."""
-
-    def close(self) -> None:
-        """End it."""
-
-
-_CONNECTION = _Connection()
-
-
-@breaks("contract.state_is_not_shared")
-class SharesAConnection(Good):
-    """Uses one connection for all instances."""
-
-    @hookimpl
-    def nsp_startup(self, settings: Mapping[str, Any], resources: Resources) -> None:
-        """Take it."""
-        super().nsp_startup(settings, resources)
-        self.connection = _CONNECTION
-
-
-_CACHE: dict[int, Any] = {}
-
-
-@breaks("contract.state_is_not_shared")
-class SharesACache(Good):
-    """Keeps what it found in a cache for all instances."""
-
-    @hookimpl
-    def nsp_startup(self, settings: Mapping[str, Any], resources: Resources) -> None:
-        """Take it, and put something into it."""
-        super().nsp_startup(settings, resources)
-        self.cache = _CACHE
-        self.cache[len(_CACHE)] = sorted(settings)
-
-
 @breaks("lifecycle.starts_and_stops", *EVERYTHING)
 class RaisesAtTheEnd(Good):
     """Has a cleanup that raises."""
@@ -156,7 +107,7 @@ class StartsOnce(Good):
 _SHARED = {"open": False}
 
 
-@breaks("lifecycle.two_hosts_at_once")
+@breaks("lifecycle.two_hosts_at_once", "contract.settings_are_each_hosts_own")
 class ClosesForAll(Good):
     """Closes at its cleanup what all instances use."""
 

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from broken_common import Good, breaks
+from broken_common import SHARES, Good, breaks
 
 from nspkit import Cancellation, Query, Resources, Service, hookimpl
 
@@ -62,7 +62,7 @@ class LeavesAThread(_Starting):
         threading.Thread(target=_END.wait, args=(60,), name="left", daemon=True).start()
 
 
-@breaks("leaks.no_descriptor", "leaks.")
+@breaks("leaks.no_descriptor", "leaks.", SHARES)
 class LeavesADescriptor(_Starting):
     """Opens what nobody closes."""
 
@@ -70,7 +70,7 @@ class LeavesADescriptor(_Starting):
         _OPEN.append(os.open(os.devnull, os.O_RDONLY))
 
 
-@breaks("leaks.no_child", "leaks.")
+@breaks("leaks.no_child", "leaks.", SHARES)
 class LeavesAChild(_Starting):
     """Starts a process that nobody waits for."""
 
@@ -78,7 +78,7 @@ class LeavesAChild(_Starting):
         _CHILDREN.append(subprocess.Popen(["true"]))
 
 
-@breaks("leaks.no_instance", "leaks.")
+@breaks("leaks.no_instance", "leaks.", SHARES)
 class LeavesItself(_Starting):
     """Gives itself to somebody, and never takes that back."""
 
