@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send the
 LONG = 10.0
 """Seconds; what happens within one on a quiet machine may take longer on a busy one."""
 
-TTL = 2.0
+TTL = 4.0
 WEB = ("web", "--class", "_http._tcp", "--address", "127.0.0.1:8080", "--ttl", f"{TTL:g}")
 
 
