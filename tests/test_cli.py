@@ -31,6 +31,7 @@ from click.testing import CliRunner  # noqa: E402
 from nspkit.cli._ending import end  # noqa: E402
 from nspkit.cli._output import Cell, Columns, printable  # noqa: E402
 from nspkit.cli._program import program  # noqa: E402
+from nspkit.cli._waiting import Waiting  # noqa: E402
 
 FOUND = 'yield Service(query.name, addresses=[Address.inet("192.0.2.1")])'
 UNCONFIGURED = "raise errors.NotReadyError(\"the setting 'server' is missing\")"
@@ -628,8 +629,16 @@ def test_without_an_output_it_runs_all_the_same(
 # On a terminal ----------------------------------------------------------------------------------
 
 
-def on_a_terminal(nspkit: Installation, *arguments: str, **environment: str) -> str:
-    """What a command writes to a terminal of 80 columns."""
+def on_a_terminal(
+    nspkit: Installation,
+    *arguments: str,
+    when: tuple[bytes, Callable[[subprocess.Popen[str]], object]] | None = None,
+    **environment: str,
+) -> str:
+    """What a command writes to a terminal of 80 columns.
+
+    ``when`` is what to wait for there, and what to do then, once.
+    """
     pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
     import fcntl
     import struct
@@ -648,6 +657,9 @@ def on_a_terminal(nspkit: Installation, *arguments: str, **environment: str) -> 
             try:
                 while block := screen.read(4096):
                     seen += block
+                    if when is not None and when[0] in seen:
+                        when[1](process)
+                        when = None
             except OSError:
                 pass  # how Linux says that the other end was closed
     return seen.decode().replace("\r\n", "\n")
@@ -683,6 +695,36 @@ def test_colours_can_be_refused(nspkit: Installation, setting: dict[str, str]) -
     """By the one who looks, or by a terminal that has none."""
     nspkit.add("one")
     assert "\x1b" not in on_a_terminal(nspkit, "lookup", "x", **setting)
+
+
+FOR_GO = "while not pathlib.Path('go').exists(): cancellation.wait(0.05)"
+
+
+def test_a_terminal_is_told_that_a_lookup_waits(nspkit: Installation) -> None:
+    """And how to end it; the line is gone before the result is written."""
+    nspkit.add("one", f"yield Service('first')\n{FOR_GO}\nyield Service('last')")
+    go = (b"Ctrl-C ends it", lambda _process: (nspkit.folder / "go").touch())
+    seen = on_a_terminal(nspkit, "lookup", "x", when=go)
+    said, last = seen.index("1 found, waiting for 1 s; Ctrl-C ends it"), seen.index("last")
+    assert seen.index("first") < said < seen.rindex("\x1b[2K", said, last) < last
+    assert seen.count("\x1b[?25l") == seen.count("\x1b[?25h")  # the cursor is seen again
+
+
+def test_a_lookup_that_waits_on_a_terminal_is_ended_by_ctrl_c(nspkit: Installation) -> None:
+    """The line is gone and the cursor is back."""
+    nspkit.add("one", f"{FOR_GO}\nyield Service('never')")
+    strike = (b"Ctrl-C ends it", lambda process: process.send_signal(signal.SIGINT))
+    seen = on_a_terminal(nspkit, "lookup", "x", when=strike)
+    assert "never" not in seen
+    assert seen.rindex("\x1b[?25h") > seen.rindex("\x1b[?25l")
+    assert seen.rindex("\x1b[2K") > seen.rindex("Ctrl-C ends it")
+
+
+def test_without_a_terminal_nobody_looks_how_long_a_lookup_waits() -> None:
+    """There is no thread for it."""
+    with Waiting() as waiting:
+        waiting.came()
+        assert "nspkit-waiting" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_json_has_no_colours(nspkit: Installation) -> None:

@@ -13,6 +13,7 @@ from nspkit.cli._ending import end
 from nspkit.cli._output import Cell, Columns, standard_output
 from nspkit.cli._report import Report
 from nspkit.cli._result import details, record, rows
+from nspkit.cli._waiting import Waiting
 from nspkit.errors import InvalidArgumentError, LookupFailedError, ServiceNotFoundError
 
 if TYPE_CHECKING:
@@ -90,12 +91,13 @@ def _ask(
     except ServiceNotFoundError as error:
         raise nobody(error, query) from None
     found = False
-    with results:
+    with results, Waiting() as waiting:
         # After the providers were asked: what it imports comes in while they work.
         show = _recording(report) if as_lines else _writing(report, query.name or "")
         try:
             for service in results:
                 found = True
+                waiting.came()
                 show(service)
         except NspError as error:
             if query.provider is not None:
