@@ -44,7 +44,7 @@ def made_without_arguments(case: Case) -> None:
         f"{case.provider!r:.80} is no class; set provider to the class that the entry point names",
     )
     try:
-        case.provider()
+        case.within(f"{case.name}()", case.provider)
     except Exception as error:
         broken(
             f"{case.name}() raised {told(error)}; take the arguments out of __init__, and the "

@@ -93,6 +93,7 @@ class BeginsAgain(Good):
 @breaks(
     "lookup.ends_early",
     "concurrency.steps_on_any_thread",
+    "concurrency.no_context_across_a_step",
     "concurrency.cleanup_with_lookups_open",
     "leaks.lookups_left_open",
 )
@@ -171,3 +172,32 @@ class IgnoresTheTime(Good):
         if cancellation.cancelled and not told.is_set():
             threading.Event().wait(LONG)
         yield from self.store.find(query)
+
+
+@breaks("lookup.ends_when_cancelled", "lookup.keeps_its_time")
+class IsDeaf(Good):
+    """Never looks whether anybody waits; its steps are short."""
+
+    def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
+        for service in self.store.find(query):
+            threading.Event().wait(0.03)
+            yield service
+
+
+@breaks(
+    "lookup.finds",
+    "lookup.",
+    "contract.state_is_not_shared",
+    "lifecycle.two_hosts_at_once",
+    "lifecycle.starts_during_a_cleanup",
+    "registration.",
+    "changes.begins_with_what_is_there",
+    "concurrency.",
+    "leaks.",
+)
+class FindsWithoutEnd(Good):
+    """Begins again when it has told everything, whoever waits for the end."""
+
+    def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
+        while found := self.store.find(query):
+            yield from found
