@@ -120,7 +120,7 @@ class Case:
     @property
     def short(self) -> float:
         """How long to wait for what has hung already."""
-        return min(self.patience, max(0.05, self.patience / 10))
+        return min(self.patience, max(0.05, self.patience / 10), 1.0)
 
     def note_hanging(self, what: str) -> None:
         """Count that something hangs, for all rules."""
@@ -145,10 +145,18 @@ class Case:
             case._given_up = True  # what of it still hangs is to do no more when it comes back
 
     def give_up(self) -> None:
-        """End the hosts of a rule that nobody waits for any more, and wait for nothing."""
+        """End the hosts of a rule that nobody waits for any more, or give them up as well.
+
+        One that was open at the end of the process would be waited for then.
+        """
         self._given_up = True
-        for host in filter(None, [one() for one in self._hosts]):
+        errands = [
             Errand("the end of a host", partial(host.close, timeout=self.short))
+            for host in filter(None, [one() for one in self._hosts])
+        ]
+        until = monotonic() + 3 * self.short
+        for errand in errands:
+            errand.wait(until - monotonic())
 
     def go_on(self) -> None:
         """Show that a rule gets further; between two of these nothing may take long.

@@ -43,23 +43,13 @@ report = check_provider(
 print(report)
 """
 
-# A rule that the hanging ones keep is last: it shows that the others do not end the kit.
-OTHERS = (
-    "contract.info",
-    "lifecycle.two_hosts_at_once",
-    "concurrency.cleanup_with_lookups_open",
-    "concurrency.cleanup_while_a_watch_waits",
-    "leaks.interrupted_cleanup",
-    "leaks.lookups_left_open",
-)
-
 
 @pytest.mark.parametrize("provider", ALL, ids=[one.__name__ for one in ALL])
 def test_what_hangs_for_ever_is_told(
     provider: type[Hangs], fresh_python: Callable[..., CompletedProcess[str]]
 ) -> None:
     """The rule fails with a message that names it, the others go on, and the process ends."""
-    done = fresh_python(CHECK, str(HERE), provider.__name__, *OTHERS, timeout=LIMIT)
+    done = fresh_python(CHECK, str(HERE), provider.__name__, *provider.others, timeout=LIMIT)
     told = rf"failed {re.escape(provider.rule)}: [^\n]*\n\s+{provider.says}"
     assert re.search(told, done.stdout, re.DOTALL), done.stdout
     assert "contract: " in done.stdout

@@ -178,6 +178,8 @@ class IgnoresTheTime(Good):
 class IsDeaf(Good):
     """Never looks whether anybody waits; its steps are short."""
 
+    looked_at = ("contract.", "lookup.", "concurrency.")
+
     def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
         for service in self.store.find(query):
             threading.Event().wait(0.03)
@@ -188,15 +190,12 @@ class IsDeaf(Good):
     "lookup.finds",
     "lookup.",
     "contract.state_is_not_shared",
-    "lifecycle.two_hosts_at_once",
-    "lifecycle.starts_during_a_cleanup",
-    "registration.",
-    "changes.begins_with_what_is_there",
-    "concurrency.",
-    "leaks.",
+    "leaks.no_thread",
 )
 class FindsWithoutEnd(Good):
     """Begins again when it has told everything, whoever waits for the end."""
+
+    looked_at = ("contract.", "lookup.", "leaks.no_thread")
 
     def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
         while found := self.store.find(query):
