@@ -81,7 +81,7 @@ def probe(provider: Any, seconds: float, *, start: bool = False) -> Finding:
             check=False,
         )
     except subprocess.TimeoutExpired:  # it does not even end itself
-        return Finding("it does not come to an end", (), (), (), "", "", {})
+        return Finding("it does not come to an end", (), (), (), (), "", "", {})
     printed, mark, found = done.stdout.rpartition(_MARK)
     told, seconds_of = _timed(done.stderr)
     if not mark:

@@ -198,5 +198,6 @@ class FindsWithoutEnd(Good):
     looked_at = ("contract.", "lookup.", "leaks.no_thread")
 
     def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
-        while found := self.store.find(query):
+        found = self.store.find(query)
+        while found:
             yield from found
