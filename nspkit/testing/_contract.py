@@ -19,7 +19,8 @@ from nspkit.testing._state import alike, class_state, contents, shared_between
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from nspkit.testing._case import Case, Instance
+    from nspkit.testing._case import Case
+    from nspkit.testing._instance import Instance
 
 LOOKUP = "nsp_lookup_service"
 
