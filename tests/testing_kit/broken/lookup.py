@@ -189,7 +189,7 @@ class IsDeaf(Good):
 @breaks(
     "lookup.finds",
     "lookup.",
-    "contract.state_is_not_shared",
+    "contract.s",  # those about state, and about settings
     "leaks.no_thread",
 )
 class FindsWithoutEnd(Good):
