@@ -91,6 +91,18 @@ def test_a_provider_that_leaves_breaks_rules(
     assert "failed" in {rule["result"] for rule in report["rules"]}
 
 
+def test_a_provider_that_never_comes_back_is_told_too(
+    nspkit: Installation, install: Callable[..., None]
+) -> None:
+    """The command ends by itself, with every rule that needs a start broken."""
+    install("stuck", "__import__('threading').Event().wait()")
+    status, output, errors = nspkit.run("check", "stuck", "--timeout", "0.1")
+    assert (status, errors) == (1, []), output
+    assert "failed lifecycle.starts_and_stops: " in "\n".join(output)
+    assert any("nsp_startup did not come back within 0.1 s" in line for line in output), output
+    assert not any(line.startswith("failed import.") for line in output), output
+
+
 def test_verbose_tells_of_every_rule(nspkit: Installation, install: Callable[..., None]) -> None:
     """Those that are kept, and those that do not apply, with the reason."""
     from nspkit.testing import RULES

@@ -7,9 +7,10 @@ pytest. `LeakReport` tells what was left behind. `MemoryProvider`, `RecordingPro
 
 from __future__ import annotations
 
-from nspkit.testing._case import Case, Instance
+from nspkit.testing._case import Case
 from nspkit.testing._conformance import ProviderConformance
 from nspkit.testing._erratic import ErraticProvider
+from nspkit.testing._instance import Instance
 from nspkit.testing._leaks import LeakReport
 from nspkit.testing._memory import MemoryProvider
 from nspkit.testing._recording import RecordedCall, RecordingProvider

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import socket
+import weakref
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from nspkit import Address, Cancellation, Catalog, Host, ProviderInfo, Query, Resources, Service
-from nspkit.errors import NspError, error_for, get_last_error, set_last_error
-from nspkit.hookspecs import C_SPEAKING, HOOKS, PROJECT
-from nspkit.testing._limits import within
-from nspkit.testing._rule import broken, require, told
+from nspkit import Address, Catalog, Host, ProviderInfo, Query, Service
+from nspkit.errors import CleanupTimeoutError, NspError
+from nspkit.hookspecs import HOOKS, PROJECT
+from nspkit.testing._instance import Instance, taken
+from nspkit.testing._limits import Errand, HangsError, within
+from nspkit.testing._rule import broken, told
+from nspkit.testing._running import look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from nspkit import Change, Session
-    from nspkit.testing._probe import Finding
+    from nspkit import Resources, Session
 
 SERVICE = Service(
     "nspkit-conformance",
@@ -33,6 +37,9 @@ PATIENCE = 10.0
 ROUNDS = 100
 """How many times a provider is started and stopped to see what adds up."""
 
+HANGS = 2
+"""How often the whole patience is spent on one thing that hangs; after that it is a tenth."""
+
 
 class Case:
     """A provider class, and what is needed to prove it.
@@ -45,6 +52,9 @@ class Case:
             ``_nspkit-conformance._tcp`` at 192.0.2.1, an address that is nobody's.
         patience: How many seconds one step may take.
         rounds: How many times it is started and stopped to see what adds up.
+        findings: What rules find out for others, by whatever they like.
+        is_debugged: Whether somebody wants to see the variables of what failed.
+        is_told: Whether the message of what failed is enough, without the error itself.
     """
 
     def __init__(
@@ -56,7 +66,9 @@ class Case:
         service: Service | None = None,
         patience: float = PATIENCE,
         rounds: int = ROUNDS,
-        findings: dict[Any, Finding] | None = None,
+        findings: dict[Any, Any] | None = None,
+        is_debugged: bool = False,
+        is_told: bool = False,
     ) -> None:
         self.provider = provider
         self.settings = dict(settings or {})
@@ -65,7 +77,12 @@ class Case:
         self.patience = patience
         self.rounds = rounds
         self.findings = {} if findings is None else findings
+        self.is_debugged = is_debugged
+        self.is_told = is_told
         self.implementations = implementations_in(provider)
+        self.sign_of_life = monotonic()
+        self._given_up = False
+        self._hosts: list[weakref.ref[Host]] = []
 
     @property
     def name(self) -> str:
@@ -84,25 +101,90 @@ class Case:
         """Whether the provider has a hook."""
         return hook in self.implementations
 
-    def within(self, what: str, function: Callable[[], Any]) -> Any:
-        """Call a function, and wait for it no longer than the patience."""
+    def within(self, what: str, function: Callable[[], Any], *, times: int = 1) -> Any:
+        """Call a function, and wait for it no longer than the patience, or so many times that."""
         __tracebackhide__ = True
-        return within(self.patience, what, function)
+        self.go_on()
+        try:
+            return within(times * self.limit(what), what, function)
+        except HangsError:
+            self.note_hanging(what)
+            raise
+        finally:
+            self.sign_of_life = monotonic()
+
+    def limit(self, what: str) -> float:
+        """Return how long to wait: what hangs with each rule is waited for in full but twice."""
+        return self.short if self.findings.get(("hangs", what), 0) >= HANGS else self.patience
+
+    @property
+    def short(self) -> float:
+        """How long to wait for what has hung already."""
+        return min(self.patience, max(0.05, self.patience / 10), 1.0)
+
+    def note_hanging(self, what: str) -> None:
+        """Count that something hangs, for all rules."""
+        self.findings["hangs", what] = self.findings.get(("hangs", what), 0) + 1
+
+    # -- one rule ------------------------------------------------------------------------------
+
+    def look(self, check: Callable[[Case], object]) -> None:
+        """Call a rule's function, with a case of its own; come back though the provider does not.
+
+        Raises:
+            RuleBrokenError: the provider breaks the rule, or hangs.
+            Exception: what else the provider raised.
+        """
+        __tracebackhide__ = True
+        case = copy.copy(self)
+        case.sign_of_life = monotonic()
+        case._hosts = []
+        try:
+            look(check, case)
+        finally:
+            case._given_up = True  # what of it still hangs is to do no more when it comes back
+
+    def give_up(self) -> None:
+        """End the hosts of a rule that nobody waits for any more, or give them up as well.
+
+        One that was open at the end of the process would be waited for then.
+        """
+        self._given_up = True
+        errands = [
+            Errand("the end of a host", partial(host.close, timeout=self.short))
+            for host in filter(None, [one() for one in self._hosts])
+        ]
+        until = monotonic() + 3 * self.short
+        for errand in errands:
+            errand.wait(until - monotonic())
+
+    def go_on(self) -> None:
+        """Show that a rule gets further; between two of these nothing may take long.
+
+        Raises:
+            RuleBrokenError: nobody waits for it any more.
+        """
+        if self._given_up:
+            broken("nobody waits for this rule any more")
+        self.sign_of_life = monotonic()
 
     # -- in a host -----------------------------------------------------------------------------
 
     def host(self) -> Host:
         """Return a new host that has this provider only."""
+        self.go_on()
         catalog = Catalog()
         try:
             entry = catalog.install(self.provider)
         except NspError as error:
             broken(f"no host takes {self.name}: {error.message}", error)
-        return Host(
+        host = Host(
             catalog=catalog,
             settings={entry.name: dict(self.settings)},
-            cleanup_timeout=self.patience,
+            cleanup_timeout=self.limit("nsp_cleanup"),
         )
+        self._hosts = [one for one in self._hosts if one() is not None] + [weakref.ref(host)]
+        return host
 
     def startup(self, host: Host) -> Session:
         """Start the provider in a host, within the patience."""
@@ -110,16 +192,37 @@ class Case:
         return session
 
     @contextlib.contextmanager
-    def session(self) -> Iterator[Session]:
-        """Start the provider in a host of its own; the host is closed at the end."""
+    def open_host(self) -> Iterator[Host]:
+        """Make a host, and close it at the end; what happens in the block is what is told."""
         host = self.host()
         try:
-            yield self.startup(host)
+            yield host
         except BaseException as error:
+            # What hangs does so at the end, too.
+            timeout = self.short if isinstance(error, HangsError) else None
             with contextlib.suppress(NspError):
-                host.close()
+                host.close(timeout=timeout)
             raise error
-        host.close()
+        self.end(host)
+
+    def end(self, host: Host) -> None:
+        """Close a host.
+
+        Raises:
+            CleanupTimeoutError: the cleanup does not come back in its time (WSAETIMEDOUT 10060).
+            NspError: it failed.
+        """
+        try:
+            host.close()
+        except CleanupTimeoutError:
+            self.note_hanging("nsp_cleanup")
+            raise
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        """Start the provider in a host of its own; the host is closed at the end."""
+        with self.open_host() as host:
+            yield self.startup(host)
 
     def find(self, session: Session, query: Query | None = None) -> list[Service]:
         """Look up, and return all results, within the patience."""
@@ -127,7 +230,7 @@ class Case:
 
         def look_up() -> list[Service]:
             with session.lookup(asked) as lookup:
-                return list(lookup)
+                return taken(lookup, self.patience)
 
         found: list[Service] = self.within("nsp_lookup_service", look_up)
         return found
@@ -150,104 +253,6 @@ class Case:
                 instance.stop()
             raise error
         instance.stop()
-
-
-class Instance:
-    """One instance of a provider without a host: its hooks are called as a host would."""
-
-    def __init__(self, case: Case, resources: Resources | None = None) -> None:
-        """Make it; ``resources`` is the release stack that its startup is given."""
-        self.case = case
-        self.object = case.provider()
-        self.resources = Resources(f"kit, {case.name}") if resources is None else resources
-
-    def call(self, hook: str, **arguments: Any) -> Any:
-        """Call a hook with those of the arguments that it takes, on this thread.
-
-        Raises:
-            NspError: it speaks C and says that it failed.
-        """
-        require(self.case.has(hook), f"{self.case.name} has no {hook}; write it, with @hookimpl")
-        method = getattr(self.object, self.case.implementations[hook])
-        given = {"guid": self.case.info.guid, **arguments}
-        parameters = inspect.signature(method).parameters.values()
-        wanted = [one.name for one in parameters if one.default is one.empty]
-        set_last_error(0)
-        result = method(*(given[name] for name in wanted if name in given))
-        if hook in C_SPEAKING and result not in (None, 0):
-            if isinstance(result, bool) or not isinstance(result, int):
-                broken(f"{hook} returned {result!r:.80}; it must return nothing")
-            raise error_for(
-                (get_last_error() if result == -1 else result) or 10107,
-                f"{hook} said that it failed, with {result}",
-            )
-        return result
-
-    def start(self, settings: Mapping[str, Any] | None = None) -> None:
-        """Run ``nsp_startup`` within the patience."""
-        chosen = dict(self.case.settings if settings is None else settings)
-        self.case.within(
-            "nsp_startup",
-            lambda: self.call("nsp_startup", settings=chosen, resources=self.resources),
-        )
-
-    def stop(self) -> None:
-        """Run ``nsp_cleanup`` and release the resources, within the patience."""
-        try:
-            self.case.within("nsp_cleanup", lambda: self.call("nsp_cleanup"))
-        finally:
-            self.give_back()
-
-    def give_back(self) -> None:
-        """Release the resources, within the patience."""
-        self.case.within("the release of the resources", self.resources.close)
-
-    def lookup(
-        self, query: Query | None = None, cancellation: Cancellation | None = None
-    ) -> Iterator[Service]:
-        """Begin a lookup and return its iterator; nothing limits it but the cancellation."""
-        return self._begin("nsp_lookup_service", query, cancellation)
-
-    def watch(
-        self, query: Query | None = None, cancellation: Cancellation | None = None
-    ) -> Iterator[Change | None]:
-        """Begin a watch and return its iterator."""
-        return self._begin("nsp_notify_change", query, cancellation)
-
-    def _begin(
-        self, hook: str, query: Query | None, cancellation: Cancellation | None
-    ) -> Iterator[Any]:
-        result: Iterable[Any] = self.call(
-            hook,
-            query=self.case.query if query is None else query,
-            cancellation=self._limit() if cancellation is None else cancellation,
-        )
-        if isinstance(result, (str, bytes, dict)) or not hasattr(type(result), "__iter__"):
-            broken(f"{hook} returned {result!r:.80}; make it a generator, or return a list")
-        return iter(result)
-
-    def find(self, query: Query | None = None) -> list[Any]:
-        """Look up, and return whatever it yields, within the patience."""
-
-        def look_up() -> list[Any]:
-            results = self.lookup(query)
-            try:
-                return list(results)
-            finally:
-                close(results)
-
-        found: list[Any] = self.case.within("nsp_lookup_service", look_up)
-        return found
-
-    def _limit(self) -> Cancellation:
-        return Cancellation(monotonic() + self.case.patience)
-
-
-def close(iterator: object) -> None:
-    """End an iteration, as a host does: a generator has ``close``, other iterators need not."""
-    end = getattr(iterator, "close", None)
-    if end is not None:
-        end()
 
 
 def implementations_in(provider: Any) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nspkit import Cancellation, Change, ChangeKind, ServiceOperation
 from nspkit.errors import CancelledError, NspError
-from nspkit.testing._case import close
+from nspkit.testing._instance import close
 from nspkit.testing._limits import Errand
 from nspkit.testing._lookup import query_for
 from nspkit.testing._rule import broken, require, rule, rules_in
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from nspkit import Query
-    from nspkit.testing._case import Case, Instance
+    from nspkit.testing._case import Case
+    from nspkit.testing._instance import Instance
 
 NOTIFY, LOOKUP, SET = "nsp_notify_change", "nsp_lookup_service", "nsp_set_service"
 REGISTER, _DEREGISTER, DELETE = ServiceOperation
@@ -31,9 +32,11 @@ def begins_with_what_is_there(case: Case) -> None:
     with case.running() as instance:
         there = {service.name for service in instance.find()}
         with Watcher(case, instance, case.query) as watcher:
-            missing = set(there)
+            missing, until = set(there), monotonic() + 2 * case.patience
             while missing:
-                change = watcher.next(f"what is there ({sorted(missing)}) was not told as ADDED")
+                otherwise = f"what is there ({sorted(missing)}) was not told as ADDED"
+                require(monotonic() < until, otherwise)
+                change = watcher.next(otherwise)
                 if isinstance(change, Change) and change.kind is ChangeKind.ADDED:
                     missing.discard(change.service.name)
 
@@ -93,6 +96,7 @@ class Watcher:
         self._instance = instance
         self._query = query
         self._changes: SimpleQueue[Any] = SimpleQueue()
+        self._left = False
 
     def __enter__(self) -> Self:
         self._errand = Errand("nsp_notify_change", self._go)
@@ -105,14 +109,19 @@ class Watcher:
         traceback: TracebackType | None,
     ) -> None:
         self.cancellation.cancel()
-        if error is None:
-            self.over(self._case.patience)
+        try:
+            if error is None:
+                self.over(self._case.patience)
+        finally:
+            self._left = True
 
     def _go(self) -> None:
         changes = self._instance.watch(self._query, self.cancellation)
         try:
             for change in changes:
                 self._changes.put(change)
+                if self._left:  # nobody waits for it: it is not to take all memory
+                    break
         except CancelledError:
             pass
         finally:
@@ -132,17 +141,19 @@ class Watcher:
 
     def until(self, kind: ChangeKind, name: str) -> None:
         """Wait for a change of a kind; what else happens is passed over."""
+        until = monotonic() + 2 * self._case.patience
+        otherwise = f"no change {kind.name} of {name!r} was told; yield it when it happens"
         while True:
-            change = self.next(
-                f"no change {kind.name} of {name!r} was told; yield it when it happens"
-            )
+            require(monotonic() < until, otherwise)
+            change = self.next(otherwise)
             if isinstance(change, Change) and change.kind is kind and change.service.name == name:
                 return
 
     def quiet(self) -> None:
         """Wait until nothing comes any more: it waits for a change, or has ended."""
+        until = monotonic() + self._case.patience
         with contextlib.suppress(Empty):
-            while True:
+            while monotonic() < until:
                 self._changes.get(timeout=0.05)
 
     def over(self, seconds: float) -> None:

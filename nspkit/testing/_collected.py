@@ -11,7 +11,7 @@ from nspkit import Catalog, Host, NspError, Query
 from nspkit.errors import ProviderLoadError
 from nspkit.testing._case import Case
 from nspkit.testing._places import is_authors
-from nspkit.testing._report import RULES, missing_hooks
+from nspkit.testing._report import RULES, is_debugged, missing_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -139,7 +139,13 @@ class Rules(pytest.Collector):
 
     def case(self, provider: type) -> Case:
         """Return a new case for one rule."""
-        return Case(provider, settings=self._settings, query=self._query, findings=self.findings)
+        return Case(
+            provider,
+            settings=self._settings,
+            query=self._query,
+            findings=self.findings,
+            is_debugged=is_debugged(self.config),
+        )
 
 
 class RuleItem(pytest.Item):

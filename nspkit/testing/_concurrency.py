@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import contextvars
+import contextlib
 import threading
 from functools import partial
-from itertools import cycle
+from itertools import cycle, repeat
 from typing import TYPE_CHECKING, Any
 
-from nspkit import ServiceOperation
+from nspkit import Cancellation, ServiceOperation
 from nspkit.errors import CancelledError, NotInitialisedError, NspError
-from nspkit.testing._case import close
 from nspkit.testing._forking import in_a_child
-from nspkit.testing._limits import Errand, Hand, at_once, within
+from nspkit.testing._instance import close, taken
+from nspkit.testing._limits import Errand, Hand, at_once
 from nspkit.testing._lookup import query_for
 from nspkit.testing._rule import broken, require, rule, rules_in, told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from nspkit import Session
     from nspkit.testing._case import Case
+    from nspkit.testing._instance import Instance
+
+    Hands = Iterator[Hand]
 
 LOOKUP, SET, NOTIFY = "nsp_lookup_service", "nsp_set_service", "nsp_notify_change"
 THREADS = 8
+STEPS = 100
+"""After how many steps a lookup without end has shown what it does with threads."""
 
 
 @rule("concurrency")
@@ -65,7 +72,7 @@ def many_lookups_at_once(case: Case) -> None:
 
         def look_up(_number: int) -> set[str]:
             results = instance.lookup()
-            names = {str(getattr(found, "name", found)) for found in results}
+            names = {str(getattr(found, "name", found)) for found in taken(results, case.patience)}
             close(results)
             return names
 
@@ -80,26 +87,8 @@ def many_lookups_at_once(case: Case) -> None:
 @rule("concurrency", LOOKUP)
 def steps_on_any_thread(case: Case) -> None:
     """Each step of a lookup, and its end, may be on another thread."""
-    with (
-        case.running() as instance,
-        Hand(case.patience) as first,
-        Hand(case.patience) as second,
-    ):
-        try:
-            for most in (None, 1):
-                results = first("the beginning of a lookup", instance.lookup)
-                hands, steps = cycle((second, first)), 0
-                while steps != most and next(hands)("a step", partial(next, results, None)):
-                    steps += 1
-                next(hands)("the end of a lookup", partial(close, results))
-        except AssertionError:
-            raise
-        except Exception as error:
-            broken(
-                f"a lookup whose steps are on several threads failed: {told(error)}; tie an "
-                "iterator to no thread: no connection that checks its thread, no threading.local",
-                error,
-            )
+    with case.running() as instance:
+        _on_two_threads(case, "lookup", partial(_look_up_in_steps, case, instance))
 
 
 @rule("concurrency", LOOKUP)
@@ -109,23 +98,80 @@ def no_context_across_a_step(case: Case) -> None:
     Each step runs in a context of its own; a token of another context cannot be reset.
     """
     with case.running() as instance:
+        _in_several_contexts(case, "lookup", partial(_look_up_in_steps, case, instance))
+
+
+@rule("concurrency", NOTIFY)
+def watch_steps_on_any_thread(case: Case) -> None:
+    """Each step of a watch, and its end, may be on another thread."""
+    with case.running() as instance:
+        _on_two_threads(case, "watch", partial(_watch_in_steps, case, instance))
+
+
+@rule("concurrency", NOTIFY)
+def no_context_across_a_watch_step(case: Case) -> None:
+    """A watch keeps no token of a context variable from one step to another."""
+    with case.running() as instance:
+        _in_several_contexts(case, "watch", partial(_watch_in_steps, case, instance))
+
+
+def _on_two_threads(case: Case, what: str, step_through: Callable[[Hands, int], None]) -> None:
+    with Hand(case.patience) as first, Hand(case.patience) as second:
         try:
-            for steps in (1, None):
-                results = _apart(instance.lookup)
-                taken = 0
-                while taken != steps and _apart(lambda held=results: next(held, None)) is not None:
-                    taken += 1
-                _apart(lambda held=results: close(held))
+            for most in (STEPS, 1):
+                step_through(cycle((first, second)), most)
+        except AssertionError:
+            raise
         except Exception as error:
             broken(
-                f"a lookup whose steps are in several contexts failed: {told(error)}; set and "
+                f"a {what} whose steps are on several threads failed: {told(error)}; tie an "
+                "iterator to no thread: no connection that checks its thread, no threading.local",
+                error,
+            )
+
+
+def _in_several_contexts(case: Case, what: str, step_through: Callable[[Hands, int], None]) -> None:
+    with Hand(case.patience) as hand:  # which runs each thing in a context of its own
+        try:
+            for most in (1, STEPS):
+                step_through(repeat(hand), most)
+        except AssertionError:
+            raise
+        except Exception as error:
+            broken(
+                f"a {what} whose steps are in several contexts failed: {told(error)}; set and "
                 "reset a context variable within one step, never across a yield",
                 error,
             )
 
 
-def _apart(function: Any) -> Any:
-    return contextvars.copy_context().run(function)
+def _look_up_in_steps(case: Case, instance: Instance, hands: Hands, most: int) -> None:
+    results = next(hands)("the beginning of a lookup", instance.lookup)
+    for _step in range(most):
+        case.go_on()
+        if next(hands)("a step of a lookup", partial(next, results, None)) is None:
+            break
+    next(hands)("the end of a lookup", partial(close, results))
+
+
+def _watch_in_steps(case: Case, instance: Instance, hands: Hands, most: int) -> None:
+    """Go through a watch until it waits for a change; it is cancelled then."""
+    cancellation, over = Cancellation(), object()
+    beginning = partial(instance.watch, None, cancellation)
+    changes = next(hands)("the beginning of a watch", beginning)
+    for _step in range(most):
+        case.go_on()
+        step = next(hands).begin("a step of a watch", partial(next, changes, over))
+        step.wait(0.05)
+        if not step.is_over:
+            cancellation.cancel()
+        try:
+            if step.result(case.patience) is over:
+                break
+        except CancelledError:
+            break
+    cancellation.cancel()
+    next(hands)("the end of a watch", partial(close, changes))
 
 
 @rule("concurrency", LOOKUP)
@@ -134,18 +180,19 @@ def cleanup_with_lookups_open(case: Case) -> None:
 
     The host ends them first: those who read get CancelledError or NotInitialisedError.
     """
-    with case.host() as host:
+    with case.open_host() as host:
         session = case.startup(host)
-        half_read = session.lookup(case.query)
-        within(case.patience, "a step", lambda: next(half_read, None))
+        half_read = case.within("the beginning of a lookup", lambda: session.lookup(case.query))
+        case.within("a step of a lookup", lambda: next(half_read, None))
         begun = threading.Barrier(3)
         errands = [
             Errand("lookups during a cleanup", lambda: _look_up_until_closed(case, session, begun))
             for _number in range(2)
         ]
-        begun.wait(case.patience)
+        with contextlib.suppress(threading.BrokenBarrierError):  # they tell why
+            begun.wait(case.patience)
         try:
-            host.close()
+            case.end(host)
         except NspError as error:
             broken(
                 f"a final cleanup with lookups in progress failed: {told(error)}; end a lookup in "
@@ -162,8 +209,7 @@ def _look_up_until_closed(case: Case, session: Session, begun: threading.Barrier
             with session.lookup(case.query) as lookup:
                 if turn == 0:
                     begun.wait(case.patience)
-                for _service in lookup:
-                    pass
+                taken(lookup, case.patience)
     except (CancelledError, NotInitialisedError):
         pass
 
@@ -171,10 +217,12 @@ def _look_up_until_closed(case: Case, session: Session, begun: threading.Barrier
 @rule("concurrency", NOTIFY)
 def cleanup_while_a_watch_waits(case: Case) -> None:
     """A final cleanup comes through while a watch waits for a change."""
-    with case.host() as host, case.startup(host).watch(case.query) as watch:
-        watch.wait(0.05)
+    with case.open_host() as host:
+        session = case.startup(host)
+        watch = case.within("the beginning of a watch", lambda: session.watch(case.query))
+        case.within("a step of a watch", lambda: watch.wait(0.05))
         try:
-            host.close()
+            case.end(host)
         except NspError as error:
             broken(
                 f"a final cleanup while a watch waited failed: {told(error)}; have "

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nspkit import Query, Service
 from nspkit.testing._case import PATIENCE, ROUNDS, Case
 from nspkit.testing._places import raise_at
-from nspkit.testing._report import RULES, missing_hooks
+from nspkit.testing._report import RULES, is_debugged, missing_hooks
 
 if TYPE_CHECKING:
-    from nspkit.testing._probe import Finding
     from nspkit.testing._rule import Rule
 
 _KINDS: dict[str, type] = {
@@ -54,11 +53,11 @@ class ProviderConformance:
     patience: float = PATIENCE
     rounds: int = ROUNDS
 
-    _findings: ClassVar[dict[Any, Finding]]
+    _findings: ClassVar[dict[Any, Any]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls._findings = {}  # what a fresh interpreter found, for all rules that ask it
+        cls._findings = {}  # what is found out once, for all rules that ask for it
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """Make a test of each rule; pytest calls it."""
@@ -80,6 +79,7 @@ class ProviderConformance:
             patience=self.patience,
             rounds=self.rounds,
             findings=self._findings,
+            is_debugged=is_debugged(request.config),
         )
         missing = nspkit_rule.missing(case.implementations)
         if missing:

@@ -19,7 +19,8 @@ from nspkit.testing._state import alike, class_state, contents, shared_between
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from nspkit.testing._case import Case, Instance
+    from nspkit.testing._case import Case
+    from nspkit.testing._instance import Instance
 
 LOOKUP = "nsp_lookup_service"
 
@@ -44,7 +45,7 @@ def made_without_arguments(case: Case) -> None:
         f"{case.provider!r:.80} is no class; set provider to the class that the entry point names",
     )
     try:
-        case.provider()
+        case.within(f"{case.name}()", case.provider)
     except Exception as error:
         broken(
             f"{case.name}() raised {told(error)}; take the arguments out of __init__, and the "

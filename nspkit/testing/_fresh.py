@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import faulthandler
 import importlib
 import importlib.util
 import json
@@ -140,15 +141,21 @@ def _before_not_ready(provider: Any, watch: _Watch) -> list[str]:
     from nspkit.errors import NotReadyError
     from nspkit.testing import Case
 
-    instance = Case(provider).instance()
-    # What a package does that is imported for the first time is not what the provider does.
-    watch.imports_are_free = watch.on = True
+    case = Case(provider)
+    instance = case.instance()
+
+    def start() -> None:
+        # What a package does that is imported for the first time is not what the provider does.
+        watch.imports_are_free = watch.on = True
+        try:
+            instance.call("nsp_startup", settings={}, resources=instance.resources)
+        finally:
+            watch.on = False
+
     try:
-        instance.call("nsp_startup", settings={}, resources=instance.resources)
+        case.within("nsp_startup", start)
     except NotReadyError:
         return watch.happened
-    finally:
-        watch.on = False
     return []
 
 
@@ -157,6 +164,9 @@ def main() -> None:
     wanted = json.loads(sys.argv[1])
     sys.path.pop(0)  # the folder of this file
     import nspkit  # noqa: F401  # what it imports is not the provider's
+
+    # What hangs is shown on standard error, and ends this interpreter.
+    faulthandler.dump_traceback_later(wanted["seconds"], exit=True)
 
     before, watch = set(sys.modules), _Watch()
     answer: dict[str, Any] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nspkit.testing._probe import probe
+from nspkit.testing._probe import LONGEST, probe
 from nspkit.testing._rule import require, rule, rules_in
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def _finding(case: Case) -> Finding:
     # One interpreter for all of these rules: starting one is what takes the time.
     finding = case.findings.get(case.provider)
     if finding is None:
-        finding = case.findings[case.provider] = probe(case.provider, case.patience)
+        finding = case.findings[case.provider] = probe(case.provider, max(LONGEST, case.patience))
     return finding
 
 

@@ -173,7 +173,8 @@ def _fail_everywhere(case: Case, fault: Fault | None, happens: str) -> None:
 def interrupted_cleanup(case: Case) -> None:
     """A cleanup that is interrupted at any of its lines leaves nothing behind.
 
-    Resources are released whatever happens, nsp_cleanup may be cut short.
+    Resources are released whatever happens, nsp_cleanup may be cut short. Where it can, the
+    provider looks up before, so that what a lookup opens is open.
     """
     with case.running():
         pass
@@ -195,10 +196,11 @@ def interrupted_cleanup(case: Case) -> None:
 def _interrupt_cleanup(case: Case, turn: int) -> int:
     instance = case.instance()
     instance.start()
+    instance.used()
     method = getattr(instance.object, case.implementations["nsp_cleanup"])
     lines = Lines(code_of(method), turn, interrupt)
     try:
-        lines.run(lambda: instance.call("nsp_cleanup"))
+        case.within("nsp_cleanup", lambda: lines.run(lambda: instance.call("nsp_cleanup")))
     except KeyboardInterrupt:
         pass
     finally:
@@ -217,9 +219,10 @@ def lookups_left_open(case: Case) -> None:
     with _report(case) as leaks, case.session() as session:
         kept: list[object] = []
         for turn in range(30):
-            lookup = session.lookup(case.query)
+            # What was dropped before ends here, and may block.
+            lookup = case.within("the beginning of a lookup", partial(session.lookup, case.query))
             with contextlib.suppress(NspError):
-                case.within("a step", partial(next, lookup, None))
+                case.within("a step of a lookup", partial(next, lookup, None))
             if turn % 3 == 0:
                 case.within("the end of a lookup", lookup.close)
             elif turn % 3 == 1 and len(kept) < 2:  # a provider may well bound what is open at once

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from nspkit.errors import NotReadyError, NspError
 from nspkit.testing._faults import MOST_POINTS, Lines, Points, code_of, start_with_fault
-from nspkit.testing._limits import within
-from nspkit.testing._probe import probe
+from nspkit.testing._probe import LONGEST, probe
 from nspkit.testing._rule import broken, require, rule, rules_in, told
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def starts_and_stops(case: Case) -> None:
 @rule("lifecycle")
 def starts_again(case: Case) -> None:
     """After its final cleanup it can be started again, in the same host."""
-    with case.host() as host:
+    with case.open_host() as host:
         for turn in ("first", "second", "third"):
             try:
                 case.startup(host).close()
@@ -79,16 +78,16 @@ def starts_during_a_cleanup(case: Case) -> None:
     """While one instance is inside its cleanup, another one can be started and stopped.
 
     Two hosts of a process clean up when they like. The kit starts another instance at each line
-    of nsp_cleanup.
+    of nsp_cleanup. Where it can, each looks up before, so that what a lookup opens is open.
     """
 
     def another() -> None:
-        with case.running():
-            pass
+        with case.running() as other:
+            other.used()
 
     def start() -> None:
         try:
-            within(case.patience, "a start during the cleanup of another instance", another)
+            case.within("a start during the cleanup of another instance", another)
         except Exception as error:
             broken(
                 f"a start failed while another instance was in nsp_cleanup: {told(error)}; share "
@@ -102,10 +101,12 @@ def starts_during_a_cleanup(case: Case) -> None:
     while turn <= min(reached, MOST_POINTS):
         instance = case.instance()
         instance.start()
+        instance.used()
         method = getattr(instance.object, name)
         lines = Lines(code_of(method), turn, start)
+        stop = partial(lines.run, partial(instance.call, "nsp_cleanup"))
         try:
-            lines.run(partial(instance.call, "nsp_cleanup"))
+            case.within("nsp_cleanup with a start inside", stop, times=2)
         finally:
             instance.give_back()
         turn, reached = turn + 1, lines.reached
@@ -167,7 +168,7 @@ def _nothing_was_done_before(error: NotReadyError, case: Case) -> None:
     if not _is_about_a_setting(error, case):
         return
     # In a fresh interpreter: what is to hear of all I/O, Python never takes away again.
-    done = probe(case.provider, case.patience, start=True).starting
+    done = probe(case.provider, max(LONGEST, case.patience), start=True).starting
     require(
         not done,
         f"nsp_startup without settings {'; '.join(done)}, and then raised {told(error)}; look at "

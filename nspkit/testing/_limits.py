@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from queue import SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,18 +19,38 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LIMITED: ContextVar[bool] = ContextVar("nspkit.testing: somebody waits with a limit")
+
+
+class HangsError(RuleBrokenError):
+    """Something of the provider's did not come back in its time."""
+
+
+def is_limited() -> bool:
+    """Whether somebody waits with a limit for what runs here."""
+    return _LIMITED.get(False)
+
 
 class Errand:
     """A call on a thread of its own, which somebody may stop waiting for."""
 
     def __init__(
-        self, what: str, function: Callable[[], Any], thread: threading.Thread | None = None
+        self,
+        what: str,
+        function: Callable[[], Any],
+        *,
+        thread: threading.Thread | None = None,
+        limits: bool = True,
     ) -> None:
-        """Begin it, unless it is given the thread that will; ``what`` names it in messages."""
+        """Begin it, unless it is given the thread that will; ``what`` names it in messages.
+
+        ``limits`` says whether the provider may be called in it: who waits has a short limit.
+        """
         self._what = what
         self._outcome: list[Any] = []
         self._error: list[BaseException] = []
         self._context = copy_context()
+        self._context.run(_LIMITED.set, limits)
         self._function = function
         self._over = threading.Event()
         self._own = thread is None
@@ -59,18 +79,20 @@ class Errand:
         if self._own and self._over.is_set():
             self._thread.join()
 
-    def result(self, seconds: float) -> Any:
+    def result(self, seconds: float, *, said: float | None = None) -> Any:
         """Return what it returns, or raise what it raises.
 
+        ``said`` is the limit for the message, where most of it was waited for before.
+
         Raises:
-            RuleBrokenError: it has not come back by then; the message shows where it is.
+            HangsError: it has not come back by then; the message shows where it is.
         """
         __tracebackhide__ = True
         self.wait(seconds)
         if not self.is_over:
-            raise RuleBrokenError(
-                f"{self._what} did not come back within {seconds:g} s; bound what it waits for, "
-                f"and have it end when it is cancelled. It hangs at:\n{self._stack()}"
+            raise HangsError(
+                f"{self._what} did not come back within {seconds if said is None else said:g} s; "
+                f"{_way(self._what)}. It hangs at:\n{self._stack()}"
             )
         try:
             if self._error:
@@ -81,7 +103,15 @@ class Errand:
 
     def _stack(self) -> str:
         frame = sys._current_frames().get(self._thread.ident or 0)
-        return "".join(traceback.format_stack(frame)[-4:]) if frame else "(nowhere)"
+        return "".join(traceback.format_stack(frame)[-6:]) if frame else "(nowhere)"
+
+
+def _way(what: str) -> str:
+    """Return what is to be changed where something hangs."""
+    if what.endswith("()"):
+        return "take the work out of __init__: nsp_startup is for what takes time"
+    ends = any(part in what for part in ("lookup", "watch", "notify", "rule"))
+    return "bound what it waits for" + (", and have it end when it is cancelled" if ends else "")
 
 
 class Hand:
@@ -105,10 +135,14 @@ class Hand:
             RuleBrokenError: it has not come back in its time.
         """
         __tracebackhide__ = True
+        outcome: T = self.begin(what, function).result(self._seconds)
+        return outcome
+
+    def begin(self, what: str, function: Callable[[], Any]) -> Errand:
+        """Have it do something, and wait for nothing."""
         errand = Errand(what, function, thread=self._thread)
         self._things.put(errand)
-        outcome: T = errand.result(self._seconds)
-        return outcome
+        return errand
 
     def _work(self) -> None:
         while (errand := self._things.get()) is not None:
@@ -130,7 +164,7 @@ def within(seconds: float, what: str, function: Callable[[], T]) -> T:
     """Call a function, and wait for it no longer than so many seconds.
 
     Raises:
-        RuleBrokenError: it has not come back in that time.
+        HangsError: it has not come back in that time.
     """
     __tracebackhide__ = True
     outcome: T = Errand(what, function).result(seconds)
@@ -158,7 +192,7 @@ def at_once(count: int, what: str, function: Callable[[int], T], seconds: float)
     until = monotonic() + 2 * seconds
     for errand in errands:  # all of them, so that none disturbs what is looked at next
         errand.wait(until - monotonic())
-    return [errand.result(0.0) for errand in errands]
+    return [errand.result(0.0, said=2 * seconds) for errand in errands]
 
 
 def eventually(condition: Callable[[], bool], seconds: float, message: str) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import uuid
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nspkit import Cancellation, LookupFlags, Query, Service
 from nspkit.errors import (
@@ -17,12 +17,15 @@ from nspkit.errors import (
     ServiceNotFoundError,
     TryAgainError,
 )
-from nspkit.testing._case import attempt, close
-from nspkit.testing._limits import Errand
+from nspkit.testing._case import attempt
+from nspkit.testing._instance import Ration, close, taken
 from nspkit.testing._rule import broken, require, rule, rules_in, told
 
 if TYPE_CHECKING:
-    from nspkit.testing._case import Case, Instance
+    from collections.abc import Callable
+
+    from nspkit.testing._case import Case
+    from nspkit.testing._instance import Instance
 
 LOOKUP = "nsp_lookup_service"
 
@@ -81,8 +84,7 @@ def stays_at_its_end(case: Case) -> None:
         results = instance.lookup()
 
         def beyond() -> object:
-            for _result in results:
-                pass
+            taken(results, case.patience)
             for _turn in range(3):
                 try:
                     return next(results)
@@ -90,7 +92,7 @@ def stays_at_its_end(case: Case) -> None:
                     pass
             return None
 
-        more = case.within("a step beyond the end", beyond)
+        more = case.within("a step of a lookup beyond its end", beyond)
         close(results)
         require(
             more is None,
@@ -106,7 +108,7 @@ def ends_early(case: Case) -> None:
         for steps in (0, 1):
             results = instance.lookup()
             for _step in range(steps):
-                case.within("the first step", partial(next, results, None))
+                case.within("the first step of a lookup", partial(next, results, None))
             what = f"the end of a lookup after {steps} steps"
             attempt(what, partial(case.within, what, partial(close, results)))
         instance.find()
@@ -122,11 +124,13 @@ def two_do_not_disturb_each_other(case: Case) -> None:
             both = [instance.lookup(), instance.lookup()]
             found: list[list[Any]] = [[], []]
             over = [False, False]
+            ration = Ration(case.patience)
             while not all(over):
                 for number, results in enumerate(both):
                     try:
                         if not over[number]:
                             found[number].append(next(results))
+                            ration.take()
                     except StopIteration:
                         over[number] = True
             for results in both:
@@ -178,13 +182,12 @@ def containers(case: Case) -> None:
 def ends_when_cancelled(case: Case) -> None:
     """A lookup that is cancelled comes to its end soon: by itself, or with an error.
 
-    It is cancelled before its first step, and after it.
+    It is cancelled before its first step, and after it. What is at hand may still be yielded, but
+    nothing that is waited for.
     """
     with case.running() as instance:
         for steps in (0, 1):
-            cancellation = Cancellation()
-            errand = Errand("a cancelled lookup", _stepper(instance, cancellation, steps))
-            _ended(errand, case.patience, "a cancelled lookup")
+            _hears(case, partial(_cancelled, instance, Cancellation, steps), "a cancelled lookup")
 
 
 @rule("lookup", LOOKUP)
@@ -195,37 +198,68 @@ def keeps_its_time(case: Case) -> None:
     is true, though nobody calls anything.
     """
     with case.running() as instance:
-        cancellation = Cancellation(monotonic())
-        errand = Errand("a lookup without time", _stepper(instance, cancellation, -1))
-        _ended(errand, case.patience, "a lookup whose time was over")
+        timed_out = partial(_cancelled, instance, lambda: Cancellation(monotonic()), -1)
+        _hears(case, timed_out, "a lookup whose time was over")
 
 
-def _stepper(instance: Instance, cancellation: Cancellation, steps: int) -> Any:
-    """Return what goes through a lookup and cancels it after so many steps, never for -1."""
+class _Late(NamedTuple):
+    """What came when nobody waited any more: how much, and how long after the first of it."""
 
-    def go() -> None:
-        if steps == 0:
-            cancellation.cancel()
-        results = instance.lookup(None, cancellation)
-        try:
-            for number, _result in enumerate(results, 1):
-                if number == steps:
-                    cancellation.cancel()
-        finally:
-            close(results)
+    results: int
+    seconds: float
 
-    return go
+    @property
+    def is_too_much(self) -> bool:
+        """Whether there were waits between the results."""
+        steps = self.results - 1
+        return steps > 0 and self.seconds > max(0.02, 0.001 * steps)
 
 
-def _ended(errand: Errand, seconds: float, what: str) -> None:
+def _cancelled(instance: Instance, make: Callable[[], Cancellation], steps: int) -> _Late:
+    """Go through a lookup and cancel it after so many steps, never for -1; tell what comes late."""
+    cancellation = make()
+    if steps == 0:
+        cancellation.cancel()
+    results = instance.lookup(None, cancellation)
+    ration = Ration(instance.case.patience)
+    late, first = 0, monotonic()
     try:
-        errand.result(seconds)
+        for number, _result in enumerate(results, 1):
+            ration.take()
+            if cancellation.cancelled:
+                late += 1
+                first = monotonic() if late == 1 else first
+            if number == steps:
+                cancellation.cancel()
+        return _Late(late, monotonic() - first)
+    finally:
+        close(results)
+
+
+def _hears(case: Case, cancelled: Callable[[], _Late], what: str) -> None:
+    """Have a lookup cancelled; several times if it seems not to hear: the machine may be busy."""
+    results = 0
+    for _turn in range(5):
+        late = _ended(case, cancelled, what)
+        if late is None or not late.is_too_much:
+            return
+        results = late.results
+    broken(
+        f"{what} went on: it yielded {results} results more, and waited between them; look "
+        "at cancellation.cancelled at each step, and wait with cancellation.wait or on_cancel"
+    )
+
+
+def _ended(case: Case, function: Callable[[], _Late], what: str) -> _Late | None:
+    try:
+        late: _Late = case.within(what, function)
     except (CancelledError, OperationTimeoutError, ServiceNotFoundError, NoDataError):
-        pass
+        return None
     except TryAgainError:
-        pass
+        return None
     except NspError as error:
         broken(f"{what} raised {told(error)}; end it, or raise CancelledError", error)
+    return late
 
 
 def _unknown(name: str | None) -> str:

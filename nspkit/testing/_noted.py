@@ -12,7 +12,7 @@ from nspkit import __version__
 from nspkit.testing._collected import Rules
 from nspkit.testing._conformance import ProviderConformance
 from nspkit.testing._report import FAILED, PASSED, SKIPPED, Outcome, Report
-from nspkit.testing._rule import Rule, told
+from nspkit.testing._rule import Rule, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -139,4 +139,4 @@ def _told(excinfo: pytest.ExceptionInfo[BaseException] | None) -> tuple[str, str
     error = excinfo.value
     if isinstance(error, pytest.skip.Exception):
         return SKIPPED, str(error)
-    return FAILED, str(error) if isinstance(error, AssertionError) else told(error)
+    return FAILED, message_of(error)

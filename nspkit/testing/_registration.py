@@ -129,8 +129,7 @@ def ends_with_the_host(case: Case) -> None:
 
     The host deletes it before it calls nsp_cleanup; a cleanup must not bring it back.
     """
-    host = case.host()
-    with host:
+    with case.open_host() as host:
         with case.startup(host) as session:
             registration = case.within(
                 "nsp_set_service",

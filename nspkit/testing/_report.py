@@ -19,7 +19,7 @@ from nspkit.testing import (
     _registration,
 )
 from nspkit.testing._case import PATIENCE, ROUNDS, Case
-from nspkit.testing._rule import LEVELS, told
+from nspkit.testing._rule import LEVELS, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -147,6 +147,7 @@ def check_provider(
         service=service,
         patience=patience,
         rounds=rounds,
+        is_told=True,
     )
     return Report(case.name, [outcome_of(rule, case) for rule in rules])
 
@@ -166,10 +167,15 @@ def outcome_of(rule: Rule, case: Case) -> Outcome:
         except BaseException as error:
             # A provider that exits, or an asyncio.CancelledError: no reason to tell of no rule.
             result = FAILED
-            message = str(error) if isinstance(error, AssertionError) else told(error)
+            message = message_of(error)
     return Outcome(rule.id, rule.level, rule.sentence, result, message, monotonic() - began)
 
 
 def missing_hooks(missing: tuple[str, ...]) -> str:
     """Return why a rule does not apply."""
     return f"the provider has no {' and no '.join(missing)}"
+
+
+def is_debugged(config: Any) -> bool:
+    """Say whether a run of pytest is to show the variables of what fails."""
+    return any(config.getoption(name, False) for name in ("usepdb", "showlocals"))

@@ -65,14 +65,14 @@ class Rule:
         return tuple(hook for hook in self.needs if hook not in there)
 
     def __call__(self, case: Case) -> None:
-        """Look whether a provider keeps it.
+        """Look whether a provider keeps it, on a thread of its own: it comes back in any case.
 
         Raises:
             RuleBrokenError: it does not.
             Exception: what else the provider raised where it should not.
         """
         __tracebackhide__ = True  # pytest shows the rule, not this
-        self.check(case)
+        case.look(self.check)
 
 
 def rule(level: str, *needs: str) -> Callable[[Callable[[Case], object]], Rule]:
@@ -105,6 +105,11 @@ def broken(message: str, error: BaseException | None = None) -> NoReturn:
     if isinstance(error, RuleBrokenError):
         raise error
     raise RuleBrokenError(message) from error
+
+
+def message_of(error: BaseException) -> str:
+    """Return what a report says of an error that a rule raised."""
+    return str(error) if isinstance(error, AssertionError) else told(error)
 
 
 def told(error: BaseException) -> str:

@@ -25,6 +25,9 @@ def _load(name: str, path: Path) -> ModuleType:
     return sys.modules[name]
 
 
+_load("hanging", HERE / "hanging.py")
+
+
 def _classes(module: ModuleType) -> Iterator[Any]:
     for value in vars(module).values():
         if isinstance(value, type) and "breaks" in vars(value):

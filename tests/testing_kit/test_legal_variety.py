@@ -181,6 +181,25 @@ class _Child:
         self._process.communicate()
 
 
+class WaitsAtEachStep(MemoryProvider):
+    """Takes its time, as long as somebody waits for it; opens something at its first lookup."""
+
+    connection: threading.Event | None = None
+
+    def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
+        self.connection = self.connection or threading.Event()
+        for service in super()._results(query, cancellation):
+            if cancellation.wait(0.03):
+                return
+            yield service
+
+    @hookimpl
+    def nsp_cleanup(self) -> None:
+        """Close it."""
+        if self.connection is not None:
+            self.connection.set()
+
+
 class EndsWithAnError(MemoryProvider):
     """Raises where others come to an end."""
 
@@ -193,9 +212,17 @@ class EndsWithAnError(MemoryProvider):
             raise NspError("interrupted", code=10004)
 
 
-@pytest.mark.parametrize(
-    "provider", [Plain, KeepsConstants, HasWhatModulesHave, AsksAPool, TakesFewAtATime]
-)
+PROVIDERS = [
+    Plain,
+    KeepsConstants,
+    HasWhatModulesHave,
+    AsksAPool,
+    TakesFewAtATime,
+    WaitsAtEachStep,
+]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_what_is_right_in_another_way_passes(provider: Any) -> None:
     """Every rule, those apart that import this file of tests in another interpreter."""
     report = check_provider(

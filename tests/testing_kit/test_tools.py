@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import threading
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from nspkit.testing import RuleBrokenError
 from nspkit.testing._faults import FailingResources, Lines, Points, acquisitions
 from nspkit.testing._forking import in_a_child
+from nspkit.testing._instance import taken
 from nspkit.testing._limits import Hand, at_once, within
 from nspkit.testing._unclosed import unclosed
 
@@ -40,6 +42,14 @@ def test_an_error_comes_back_as_it_is() -> None:
 
         with pytest.raises(kind, match="as it is"):
             within(PATIENCE, "a walk", fail)
+
+
+def test_what_yields_without_end_is_read_no_further() -> None:
+    """By number, long before the memory is full, and by time."""
+    with pytest.raises(RuleBrokenError, match=r"yielded 100,001 results, and came to no end"):
+        taken(repeat(1), PATIENCE)
+    with pytest.raises(RuleBrokenError, match=r"yielded 1 results, and came to no end"):
+        taken(repeat(1), -1.0)
 
 
 def test_two_hands_are_two_threads() -> None:

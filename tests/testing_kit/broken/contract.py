@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from broken_common import EVERYTHING, Good, breaks
@@ -149,6 +149,31 @@ class StopsAlone(Good):
         """Bar the others."""
         _STOPPING.append(weakref.ref(self))
         _STOPPING.clear()
+
+
+@breaks("lifecycle.starts_during_a_cleanup", "concurrency.starts_on_many_threads")
+class BarsAllWhoLookUp(Good):
+    """Stops one after the other, but only what a lookup has opened."""
+
+    _used = False
+
+    def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
+        self._used = True
+        return super()._results(query, cancellation)
+
+    @hookimpl
+    def nsp_startup(self, settings: Mapping[str, Any], resources: Resources) -> None:
+        """Look who stops."""
+        if any(one() is not None for one in _STOPPING):
+            raise ProviderError("the connection is being closed")
+        super().nsp_startup(settings, resources)
+
+    @hookimpl
+    def nsp_cleanup(self) -> None:
+        """Bar the others while the connection is closed."""
+        if self._used:
+            _STOPPING.append(weakref.ref(self))
+            _STOPPING.clear()
 
 
 _FAILED: list[bool] = []

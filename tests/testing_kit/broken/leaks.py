@@ -153,6 +153,22 @@ class ClosesByHand(_Opening):
         _forgotten(self._descriptor)
 
 
+@breaks("leaks.interrupted_cleanup")
+class ClosesByHandWhatALookupOpens(_Opening):
+    """Opens at its first lookup what it gives back in its cleanup."""
+
+    def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
+        if not hasattr(self, "_descriptor"):
+            self._descriptor = self._open()
+        return super()._results(query, cancellation)
+
+    @hookimpl
+    def nsp_cleanup(self) -> None:
+        """Close it, if it comes to that."""
+        if hasattr(self, "_descriptor"):
+            _forgotten(self._descriptor)
+
+
 @breaks("leaks.lookups_left_open")
 class ClosesAtTheEnd(Good):
     """Gives back at the end of a lookup what belongs into its finally."""

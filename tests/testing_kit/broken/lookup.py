@@ -93,6 +93,7 @@ class BeginsAgain(Good):
 @breaks(
     "lookup.ends_early",
     "concurrency.steps_on_any_thread",
+    "concurrency.no_context_across_a_step",
     "concurrency.cleanup_with_lookups_open",
     "leaks.lookups_left_open",
 )
@@ -171,3 +172,32 @@ class IgnoresTheTime(Good):
         if cancellation.cancelled and not told.is_set():
             threading.Event().wait(LONG)
         yield from self.store.find(query)
+
+
+@breaks("lookup.ends_when_cancelled", "lookup.keeps_its_time")
+class IsDeaf(Good):
+    """Never looks whether anybody waits; its steps are short."""
+
+    looked_at = ("contract.", "lookup.", "concurrency.")
+
+    def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
+        for service in self.store.find(query):
+            threading.Event().wait(0.03)
+            yield service
+
+
+@breaks(
+    "lookup.finds",
+    "lookup.",
+    "contract.s",  # those about state, and about settings
+    "leaks.no_thread",
+)
+class FindsWithoutEnd(Good):
+    """Begins again when it has told everything, whoever waits for the end."""
+
+    looked_at = ("contract.", "lookup.", "leaks.no_thread")
+
+    def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
+        found = self.store.find(query)
+        while found:
+            yield from found

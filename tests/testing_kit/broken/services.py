@@ -229,7 +229,13 @@ class TellsNoNews(Good):
         cancellation.wait()
 
 
-@breaks("changes.ends_when_cancelled", "changes.", "concurrency.cleanup_while_a_watch_waits")
+@breaks(
+    "changes.ends_when_cancelled",
+    "changes.",
+    "concurrency.cleanup_while_a_watch_waits",
+    "concurrency.watch_steps_on_any_thread",
+    "concurrency.no_context_across_a_watch_step",
+)
 class WatchesOn(Good):
     """Does not see that nobody watches any more."""
 

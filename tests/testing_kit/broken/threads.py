@@ -99,6 +99,30 @@ class KeepsAToken(Good):
         _ASKED.reset(token)
 
 
+@breaks("concurrency.watch_steps_on_any_thread")
+class WatchesOnOneThread(Good):
+    """Insists on the thread of the first step of a watch."""
+
+    def _changes(self, query: Query, cancellation: Cancellation) -> Iterator[Change | None]:
+        thread = get_ident()
+        for change in super()._changes(query, cancellation):
+            if get_ident() != thread:
+                raise ProviderError("made in another thread")
+            yield change
+
+
+@breaks("concurrency.no_context_across_a_watch_step", "concurrency.watch_steps_on_any_thread")
+class KeepsAWatchToken(Good):
+    """Keeps the token of a context variable over the steps of a watch."""
+
+    def _changes(self, query: Query, cancellation: Cancellation) -> Iterator[Change | None]:
+        token = _ASKED.set(query.name or "")
+        try:
+            yield from super()._changes(query, cancellation)
+        finally:
+            _ASKED.reset(token)
+
+
 @breaks(
     "concurrency.cleanup_with_lookups_open",
     "lookup.ends_early",
@@ -125,7 +149,12 @@ class CountsLookups(Good):
             raise ProviderError(f"{self._open} lookups are open")
 
 
-@breaks("concurrency.cleanup_while_a_watch_waits", "changes.")
+@breaks(
+    "concurrency.cleanup_while_a_watch_waits",
+    "changes.",
+    "concurrency.watch_steps_on_any_thread",
+    "concurrency.no_context_across_a_watch_step",
+)
 class CountsWatches(Good):
     """Does not see that a watch ended."""
 
