@@ -19,7 +19,7 @@ from nspkit._error import last_error, told
 from nspkit._events import EventKind
 from nspkit._resources import Release, Resources
 from nspkit._results import BEGUN, SILENT, Checks, fitted, translated
-from nspkit._routines import RoutineTable, raising, untie
+from nspkit._routines import RoutineTable, by_name, raising
 from nspkit._teardown import run_all
 from nspkit.errors import (
     InvalidProcedureTableError,
@@ -251,17 +251,9 @@ class Provider:
         implementation = self._implementation(hook)
         caller = getattr(self._manager.hook, hook)
         if len(caller.get_hookimpls()) > 1:
-            names = HOOKS[hook]
-
-            def method(*args: Any) -> Any:
-                try:
-                    return caller(**dict(zip(names, args, strict=True)))
-                except BaseException as error:
-                    untie(error)
-                    raise
-        else:
-            method = fitted(implementation.function, implementation.argnames, HOOKS[hook])
-        return method
+            # What is called is the bound method: by way of the object it would cost more.
+            return by_name(caller.__call__, HOOKS[hook])
+        return fitted(implementation.function, implementation.argnames, HOOKS[hook])
 
     def call(self, hook: str, *args: Any) -> Any:
         """Call a hook without the guard; the caller is under it already, or starts or stops."""
@@ -308,7 +300,8 @@ class Provider:
         method, check = self._method(hook), self._checks.of(hook)
         silent, speaks_c = hook in SILENT, hook in C_SPEAKING
 
-        def routine(*args: Any) -> Any:
+        # Three arguments, whatever the hook has: see `fitted`, which leaves out the others.
+        def routine(first: Any = None, second: Any = None, third: Any = None) -> Any:
             ident = get_ident()
             outer = ident in inside
             try:
@@ -317,7 +310,7 @@ class Provider:
                     raise generation.refusal()
                 if speaks_c:
                     last_error.code = 0
-                result = method(guid, *args)
+                result = method(guid, first, second, third)
                 return None if result is None and silent else check(result)
             except (Exception, SystemExit, GeneratorExit) as error:
                 if isinstance(error, NspError):

@@ -151,28 +151,29 @@ def shown(value: object) -> str:
     return kind if not text or len(text) > 80 else f"{text} ({kind})"
 
 
+# By the positions of what a hook takes. The arity is fixed, and not ``*args``, because Python
+# enters such a function without packing, and without another loop of the interpreter.
+_FITTED: dict[tuple[int, ...], Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    (): lambda function: lambda _guid, _1=None, _2=None, _3=None: function(),
+    (0,): lambda function: lambda guid, _1=None, _2=None, _3=None: function(guid),
+    (0, 1): lambda function: lambda guid, one, _2=None, _3=None: function(guid, one),
+    (0, 1, 2): lambda function: lambda guid, one, two, _3=None: function(guid, one, two),
+    (0, 1, 2, 3): lambda function: function,
+    (1,): lambda function: lambda _guid, one, _2=None, _3=None: function(one),
+    (1, 2): lambda function: lambda _guid, one, two, _3=None: function(one, two),
+    (1, 2, 3): lambda function: lambda _guid, one, two, three: function(one, two, three),
+}
+
+
 def fitted(
     function: Callable[..., Any], takes: Sequence[str], given: Sequence[str]
 ) -> Callable[..., Any]:
-    """Return a callable for all arguments that a hook has, passing on what ``function`` takes."""
-    takes, given = tuple(takes), tuple(given)
-    if takes == given:
-        return function
-    if takes == given[1:]:  # all but the GUID: what most authors write
+    """Return a callable for the GUID and three arguments, passing on what ``function`` takes.
 
-        def without_guid(_guid: object, *args: Any) -> Any:
-            return function(*args)
-
-        return without_guid
-    if takes == given[1 : (end := len(takes)) + 1]:  # or the first of those
-
-        def the_first(_guid: object, *args: Any) -> Any:
-            return function(*args[:end])
-
-        return the_first
-    positions = [given.index(name) for name in takes]
-
-    def picked(*args: Any) -> Any:
-        return function(*[args[position] for position in positions])
-
-    return picked
+    A hook that is ``given`` less than three ignores the rest.
+    """
+    positions = tuple(given.index(name) for name in takes)
+    make = _FITTED.get(positions)
+    if make is not None:
+        return make(function)
+    return lambda *args: function(*[args[position] for position in positions])

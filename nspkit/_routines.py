@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nspkit.hookspecs import HOOKS, PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from nspkit.errors import NspError
 
@@ -36,6 +36,21 @@ def raising(make: Callable[[], NspError]) -> Routine:
         raise make()
 
     return refused
+
+
+def by_name(caller: Routine, given: Sequence[str]) -> Routine:
+    """Return a callable for the GUID and three arguments, for what takes them by name: pluggy."""
+    # A name that the hook lacks is the first one again: what is set last, the GUID, counts.
+    guid, first, second, third = (*given, *(given[0],) * 3)[:4]
+
+    def call(a: object, b: object = None, c: object = None, d: object = None) -> Any:
+        try:
+            return caller(**{third: d, second: c, first: b, guid: a})
+        except BaseException as error:
+            untie(error)
+            raise
+
+    return call
 
 
 def untie(error: BaseException) -> None:

@@ -11,6 +11,7 @@ import pytest
 from nspkit import Service, ServiceClass
 from nspkit._error import told
 from nspkit._results import SILENT, Checks, again, fitted, shown, together, translated
+from nspkit._routines import by_name
 from nspkit.errors import (
     ErrorCode,
     NotReadyError,
@@ -269,7 +270,7 @@ def test_of_several_errors_each_keeps_a_code_of_its_own() -> None:
 # -- arguments ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS if len(HOOKS[hook]) == 4])
 def test_a_function_that_takes_all_is_called_as_it_is(hook: str) -> None:
     """Nothing is put between."""
 
@@ -281,9 +282,20 @@ def test_a_function_that_takes_all_is_called_as_it_is(hook: str) -> None:
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_a_function_gets_what_it_takes_by_name(hook: str) -> None:
-    """None, one, all but the GUID, in whatever order."""
+    """All, none, one, some, all but the GUID, in whatever order."""
     given = HOOKS[hook]
     values = {name: f"value of {name}" for name in given}
-    for takes in ((), given[:1], given[-1:], given[1:], given[::-1]):
+    taken = (given, (), given[:1], given[:2], given[-1:], given[1:], given[1:2], given[1:3])
+    for takes in (*taken, given[::-1]):
         call = fitted(lambda *args: args, takes, given)
         assert call(*values.values()) == tuple(values[name] for name in takes)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_what_a_hook_does_not_have_is_left_out(hook: str) -> None:
+    """A routine gives the GUID and three arguments, whatever the hook has."""
+    given = HOOKS[hook]
+    values = ["a", "b", "c", "d"]
+    assert fitted(lambda *args: args, given, given)(*values) == tuple(values[: len(given)])
+    named = dict(zip(given, values, strict=False))
+    assert by_name(lambda **arguments: arguments, given)(*values) == named
