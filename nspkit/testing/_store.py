@@ -117,7 +117,8 @@ class MemoryStore:
     def unsubscribe(self, listener: Listener) -> None:
         """Tell ``listener`` no more; a second call does nothing."""
         with self._lock:
-            self._listeners = [one for one in self._listeners if one is not listener]
+            # Not the same but equal: a bound method is another object each time it is named.
+            self._listeners = [one for one in self._listeners if one != listener]
 
     def _tell(self, old: Service | None, new: Service | None) -> None:
         if old == new:

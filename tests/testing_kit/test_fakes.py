@@ -168,3 +168,13 @@ def test_a_likelihood_is_a_number_up_to_one(make_session: Any, value: object) ->
     """The error names the setting and what is right."""
     with pytest.raises(InvalidArgumentError, match=r"'fail' of erratic.*from 0 to 1"):
         make_session(ErraticProvider, fail=value)
+
+
+def test_who_has_unsubscribed_from_a_store_is_told_no_more() -> None:
+    """A bound method too, which is another object each time it is named."""
+    told: list[Any] = []
+    store = MemoryStore()
+    store.subscribe(told.append)
+    store.unsubscribe(told.append)
+    store.set_service(SERVICES[0], ServiceOperation.REGISTER)
+    assert told == []
