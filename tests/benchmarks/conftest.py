@@ -1,13 +1,25 @@
-"""Figures: two things timed side by side in one run, and a table of them at its end."""
+"""What the benchmarks share: figures, and the rule that cases of a group take turns.
+
+Two kinds of figures: a ratio of two cases that `pytest-benchmark` times side by side, whose goals
+are in `goals`; and a number that is noted by the fixture `figure`, with its goal beside it. The
+folders below use the second kind. ``python tests/benchmarks`` runs them and reports; pytest alone
+runs them too, on a machine that does nothing else.
+"""
 
 from __future__ import annotations
 
 import gc
+import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
 import pytest
+
+# The modules beside this one: pytest leaves sys.path alone in this repository.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 class Figure(NamedTuple):
@@ -22,14 +34,24 @@ class Figure(NamedTuple):
 FIGURES = pytest.StashKey[list[Figure]]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the file that the figures are written to."""
+    parser.addoption("--figures", metavar="FILE", help="write the figures to a file, as JSON")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make room for the figures."""
     config.stash[FIGURES] = []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table."""
-    figures = terminalreporter.config.stash.get(FIGURES, [])
+    """Print the table, and write it down if that was asked for."""
+    config = terminalreporter.config
+    figures = config.stash.get(FIGURES, [])
+    path = config.getoption("--figures")
+    if path:
+        text = json.dumps([figure._asdict() for figure in figures])
+        Path(path).write_text(text, encoding="utf-8")
     if not figures:
         return
     width = max(len(figure.what) for figure in figures)
