@@ -38,14 +38,32 @@ def raising(make: Callable[[], NspError]) -> Routine:
     return refused
 
 
+# By the arguments of a hook. They are written out because names that are known when the call is
+# compiled cost less than a dictionary of them.
+_NAMED: dict[tuple[str, ...], Callable[[Routine], Routine]] = {
+    ("guid",): lambda call: lambda a, _b, _c, _d: call(guid=a),
+    ("guid", "settings", "resources"): (
+        lambda call: lambda a, b, c, _d: call(guid=a, settings=b, resources=c)
+    ),
+    ("guid", "query", "cancellation"): (
+        lambda call: lambda a, b, c, _d: call(guid=a, query=b, cancellation=c)
+    ),
+    ("guid", "service", "operation", "multiple"): (
+        lambda call: lambda a, b, c, d: call(guid=a, service=b, operation=c, multiple=d)
+    ),
+    ("guid", "service_class"): lambda call: lambda a, b, _c, _d: call(guid=a, service_class=b),
+    ("guid", "class_id"): lambda call: lambda a, b, _c, _d: call(guid=a, class_id=b),
+    ("guid", "code", "data"): lambda call: lambda a, b, c, _d: call(guid=a, code=b, data=c),
+}
+
+
 def by_name(caller: Routine, given: Sequence[str]) -> Routine:
     """Return a callable for the GUID and three arguments, for what takes them by name: pluggy."""
-    # A name that the hook lacks is the first one again: what is set last, the GUID, counts.
-    guid, first, second, third = (*given, *(given[0],) * 3)[:4]
+    named = _NAMED[tuple(given)](caller)
 
-    def call(a: object, b: object = None, c: object = None, d: object = None) -> Any:
+    def call(guid: object, one: object = None, two: object = None, three: object = None) -> Any:
         try:
-            return caller(**{third: d, second: c, first: b, guid: a})
+            return named(guid, one, two, three)
         except BaseException as error:
             untie(error)
             raise

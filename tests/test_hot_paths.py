@@ -167,12 +167,12 @@ def test_a_registration_is_the_guard_and_the_hook(session: Session, walk: Any) -
 
 
 def test_a_call_with_middleware_calls_pluggy_once(walk: Any) -> None:
-    """And nothing else is more than without: one function, which gives the arguments names."""
+    """And nothing else is more than without: two functions, which give the arguments names."""
     with Host(catalog=_catalog(), middleware=[Wrapper()]) as host:
         session = host.startup("memory")
         walked = walk(lambda: session.ioctl(1, b""))
     wrapped = ["Wrapper.nsp_ioctl", "Memory.nsp_ioctl", "Wrapper.nsp_ioctl"]
-    assert walked.entered == ["Session.ioctl", "routine", "call", *wrapped]
+    assert walked.entered == ["Session.ioctl", "routine", "call", "<lambda>", *wrapped]
     assert walked.pluggy == ["HookCaller.__call__"]
     assert walked.called == ["get_ident", "pop"]
     assert walked.imported == []
