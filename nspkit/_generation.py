@@ -115,8 +115,11 @@ class Generation:
         self.payload: Any = None
         self.table: Any = None
 
-    def run(self, what: str, function: Callable[..., T], *args: Any) -> T:
+    def run(self, what: str, function: Callable[..., T], argument: Any = None) -> T:
         """Call ``function`` under the guard; ``what`` names the call where it hangs.
+
+        An ``argument`` that is None is not passed. It is no ``*args`` because each step of each
+        lookup comes through here, and Python packs and unpacks those outside of its own loop.
 
         Raises:
             NotInitialisedError: the generation is over, or ends (WSANOTINITIALISED 10093).
@@ -130,7 +133,7 @@ class Generation:
             inside[ident] = what
             if not self.open:
                 raise self.refusal()
-            return function(*args)
+            return function() if argument is None else function(argument)
         finally:
             if not outer:
                 inside.pop(ident, None)

@@ -453,7 +453,7 @@ def test_forgetting_returns_what_was_under_way(lifetime: Lifetime, thing: Thing)
 
 
 def test_run_is_inside_from_its_begin_to_its_end(lifetime: Lifetime, thing: Thing) -> None:
-    """And returns what the function returned."""
+    """And returns what the function returned; it is given the argument, if there is one."""
     generation = acquired(lifetime, thing).generation
     assert generation is not None
     me = threading.get_ident()
@@ -461,7 +461,8 @@ def test_run_is_inside_from_its_begin_to_its_end(lifetime: Lifetime, thing: Thin
     def function(*args: int) -> Any:
         return args, dict(lifetime.inside)
 
-    assert generation.run("a call", function, 1, 2) == ((1, 2), {me: "a call"})
+    assert generation.run("a call", function, 1) == ((1,), {me: "a call"})
+    assert generation.run("a call", function) == ((), {me: "a call"})
     assert lifetime.inside == {}
 
 
