@@ -23,7 +23,13 @@ import subjects
 from groups import GROUPS
 
 MARK = "cbrt"
-COUNTED = ("routed call", "routed call with a value", "wrapped call", "nested pair")
+COUNTED = (
+    "routed call",
+    "routed call with a value",
+    "wrapped call",
+    "nested pair",
+    "one result",
+)
 TIMES = 300
 _SUMMARY = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 
@@ -58,7 +64,7 @@ def _counted(valgrind: str, group: str, folder: Path) -> dict[str, int]:
         assert summary is not None
         totals.append(int(summary[1]))
     per_call = {name: total / TIMES for name, total in zip(names, totals, strict=True)}
-    nothing = per_call.pop(subjects.NOTHING)
+    nothing = per_call.pop(subjects.NOTHING, 0.0)
     return {name: round(total - nothing) for name, total in per_call.items()}
 
 
