@@ -34,10 +34,14 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(known)}")
     parser.add_argument("--seconds", type=float, default=300.0, help="how long the soak is")
     parser.add_argument("--print-only", action="store_true", help="write nothing")
+    parser.add_argument("--page-only", action="store_true", help="measure nothing, make the page")
     chosen = parser.parse_args()
     parts = chosen.parts or ["core"]
     if unknown := set(parts) - set(known):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    if chosen.page_only:
+        _make_page()
+        return 0
     kept, missed = report.load(), []
     for part in parts:
         machine = _machine()
@@ -118,11 +122,16 @@ def _write(part: str, kept: dict[str, report.Data]) -> None:
     report.DATA.mkdir(exist_ok=True)
     text = report.one_line_lists(json.dumps(kept[part], indent=1, ensure_ascii=False))
     (report.DATA / f"{part}.json").write_text(f"{text}\n", encoding="utf-8")
-    kept = report.load()  # another run may have written its own meanwhile
-    page = report.PAGE.read_text(encoding="utf-8")
-    report.PAGE.write_text(report.filled(page, kept), encoding="utf-8")
+    _make_page()
+
+
+def _make_page() -> None:
+    """Make the tables and plots from all that was measured, in this run and in others."""
     import plots
 
+    kept = report.load()
+    page = report.PAGE.read_text(encoding="utf-8")
+    report.PAGE.write_text(report.filled(page, kept), encoding="utf-8")
     plots.draw(kept, report.DATA)
 
 

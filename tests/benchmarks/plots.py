@@ -58,12 +58,13 @@ def _panel(axis: Any, goal: Goal, cases: dict[str, list[float]]) -> None:
     values = [ratio(cases, case, goal.base) or 0.0 for case in named]
     colours = [OURS if case == goal.case else OTHERS for case in named]
     bars = axis.barh(named, values, color=colours)
-    axis.bar_label(bars, [f"{value:.2g}" for value in values], padding=3)
+    for label in axis.bar_label(bars, [f"{value:.2g}" for value in values], padding=3):
+        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
     axis.invert_yaxis()
     axis.margins(x=0.15)
-    axis.axvline(goal.most, color=LINE, linestyle="--", linewidth=1)
-    axis.set_title(goal.what)
-    axis.set_xlabel(f"in units of {goal.unit.replace('`', '')}; dashed: the goal")
+    axis.axvline(goal.most, color=LINE, linestyle="--", linewidth=1, zorder=0.5)
+    axis.set_title(goal.what.replace("`", ""))
+    axis.set_xlabel(f"in units of {goal.unit.replace('`', '')}\ndashed: the goal")
     axis.spines[["top", "right"]].set_visible(False)
 
 
@@ -92,8 +93,7 @@ def _soak(path: Path, samples: list[dict[str, float]]) -> Path:
     units = {"memory": "resident memory, MiB"}
     for axis, kind in zip(axes, kinds, strict=True):
         axis.plot(seconds, [sample[kind] for sample in samples], color=OURS)
-        axis.set_ylim(bottom=0)
-        axis.margins(y=0.3)
+        axis.set_ylim(0, 1.3 * max(sample[kind] for sample in samples))
         axis.set_title(units.get(kind, kind))
         axis.set_xlabel("s")
         axis.spines[["top", "right"]].set_visible(False)

@@ -38,8 +38,9 @@ def ratio(cases: dict[str, list[float]], case: str, base: str | float) -> float 
     if case not in cases or (isinstance(base, str) and base not in cases):
         return None
     ours = cases[case]
-    theirs = cases[base] if isinstance(base, str) else [base] * len(ours)
     nothing = cases.get(NOTHING, [0.0] * len(ours))
+    # Seconds that are given, not measured, have no cost of measuring in them.
+    theirs = cases[base] if isinstance(base, str) else [base + cost for cost in nothing]
     return median(
         (one - cost) / (other - cost)
         for one, other, cost in zip(ours, theirs, nothing, strict=True)
