@@ -17,6 +17,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ def main() -> int:
     parts = chosen.parts or ["core"]
     if unknown := set(parts) - set(known):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    if missing := [name for name in ("matplotlib", "pytest_benchmark") if not find_spec(name)]:
+        parser.error(f"{' and '.join(missing)} is not installed: pip install '.[bench]'")
     if chosen.page_only:
         _make_page()
         return 0
