@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 64
 """So many instances are asked for at the same moment, where the answer did not bring them."""
+_WAITING = 2000
+"""So many at most wait for their turn: a stranger can send any number of names."""
 
 
 class Browse:
@@ -95,7 +97,7 @@ class Browse:
 
     def _resolve(self, key: str, name: str, *, fresh: bool) -> None:
         info = self._info(name)
-        if info is None or key in self._asking:
+        if info is None or key in self._asking or len(self._asking) >= _WAITING:
             return
         if not fresh and info.load_from_cache(self._engine.zeroconf):
             self._found(key, info)  # the answer brought it all

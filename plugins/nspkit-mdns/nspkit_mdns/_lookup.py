@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from nspkit import SVCID_HOSTNAME, LookupFlags
-from nspkit.errors import CancelledError, NoDataError
+from nspkit.errors import CancelledError, NoDataError, ServiceNotFoundError
 from nspkit_mdns import _resolve
 from nspkit_mdns._browse import Browse
 from nspkit_mdns._mailbox import Mailbox
@@ -33,21 +33,29 @@ def lookup(member: Member, query: Query, cancellation: Cancellation) -> Iterator
     """
     question = question_in(query)
     if isinstance(question, Type):
-        return _browsed(member, question, query, cancellation)
+        return _browsed(member, question, query, cancellation, member.settings.browse_time)
+    if isinstance(question, Instance) and "." in question.label:
+        return _picked(member, question, query, cancellation)
     return _resolved(member, question, query, cancellation)
 
 
 def resolve(
-    member: Member, question: Host | Instance, query: Query, cancellation: Cancellation, *,
+    member: Member,
+    question: Host | Instance,
+    query: Query,
+    cancellation: Cancellation,
+    *,
     flush: bool,
+    seconds: float | None = None,
 ) -> Service:
-    """Return what one name means.
+    """Return what one name means; ``seconds`` instead of those of the settings, 0 asks nobody.
 
     Raises:
         NspError: It means nothing, or cannot be asked for.
     """
     engine = member.engine(cancellation)
-    seconds = within(member.settings.timeout, cancellation)
+    if seconds is None:
+        seconds = within(member.settings.timeout, cancellation)
     if isinstance(question, Host):
         asked = query.service_class or SVCID_HOSTNAME
         return engine.run(
@@ -76,13 +84,29 @@ def _resolved(
     yield service
 
 
+def _picked(
+    member: Member, question: Instance, query: Query, cancellation: Cancellation
+) -> Iterator[Service]:
+    """Find an instance with a dot in its label, for which zeroconf cannot write the question."""
+    every, seconds = Type(question.type), member.settings.timeout
+    for service in _browsed(member, every, query, cancellation, seconds):
+        if service.name.lower() == question.label.lower():
+            yield service
+            return
+    if not cancellation.cancelled:
+        raise ServiceNotFoundError(
+            f"nobody answered for {question.label!r:.80} of the type {question.type!r} within "
+            f"{seconds:g} s"
+        )
+
+
 def _browsed(
-    member: Member, question: Type, query: Query, cancellation: Cancellation
+    member: Member, question: Type, query: Query, cancellation: Cancellation, seconds: float
 ) -> Iterator[Service]:
     if cancellation.cancelled:
         return
     engine = member.engine(cancellation)
-    until = monotonic() + within(member.settings.browse_time, cancellation)
+    until = monotonic() + within(seconds, cancellation)
     mailbox = Mailbox(engine, cancellation)
     browse = Browse(engine, question.type, mailbox, member.settings.timeout)
     told = set()

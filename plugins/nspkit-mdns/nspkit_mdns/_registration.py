@@ -55,6 +55,11 @@ def set_service(
             f"multicast DNS registers no subtypes here: give {base_type(service.service_type)!r}"
         )
     question = instance_of(service.name, service.service_type)
+    if "." in question.label:
+        raise InvalidArgumentError(
+            f"the name {question.label!r:.80} has a dot, at which zeroconf would part it when it "
+            "is sent: leave it out"
+        )
     if operation is ServiceOperation.REGISTER:
         _values.check(service)
     elif dotted(question).lower() not in member.entries:

@@ -98,17 +98,18 @@ def _host_changes(
     listener = HostListener(dotted(question), mailbox.wake)
     told: dict[str, Service] = {}
     begun = fresh = False
+    asks = True
     try:
         engine.run(_listen, engine, listener, mailbox, cancellation=cancellation)
         while not cancellation.cancelled:
-            now = _resolved(member, question, query, cancellation, fresh=fresh)
+            now = _resolved(member, question, query, cancellation, fresh=fresh, asks=asks)
             yield from _compared(told, "", now)
             if not begun:
                 begun = True
                 yield None
             ttl = None if now is None else now.ttl
             pause = _ABSENT if ttl is None else max(_SHORTEST, ttl * _REFRESH)
-            fresh = not mailbox.rest(pause)
+            fresh = asks = not mailbox.rest(pause)  # what was just told need not be asked for
     except CancelledError:
         if not cancellation.cancelled:
             raise
@@ -117,10 +118,18 @@ def _host_changes(
 
 
 def _resolved(
-    member: Member, question: Host, query: Query, cancellation: Cancellation, *, fresh: bool
+    member: Member,
+    question: Host,
+    query: Query,
+    cancellation: Cancellation,
+    *,
+    fresh: bool,
+    asks: bool,
 ) -> Service | None:
+    seconds = None if asks else 0.0
     try:
-        return narrowed(resolve(member, question, query, cancellation, flush=fresh), query)
+        found = resolve(member, question, query, cancellation, flush=fresh, seconds=seconds)
+        return narrowed(found, query)
     except (ServiceNotFoundError, NoDataError):
         return None
 

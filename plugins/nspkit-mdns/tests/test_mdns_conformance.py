@@ -1,16 +1,18 @@
-"""The provider keeps every rule that there is for one."""
+"""The provider keeps every rule that there is for one, with avahi-daemon behind it."""
 
 from __future__ import annotations
 
-from typing import Any
-
+import pytest
 from nspkit_mdns import MdnsProvider
 
-from nspkit import Query
+from nspkit import Query, svcid_dns
 from nspkit.testing import ProviderConformance
 
 
+@pytest.mark.usefixtures("avahi")
 class TestConformance(ProviderConformance):
+    """On the loopback interface, for a host that the daemon answers for."""
+
     provider = MdnsProvider
-    settings = {"interfaces": ["lo"], "timeout": 0.5, "browse_time": 0.3}
-    query = Query(service_class="_http._tcp")
+    settings = {"interfaces": ["lo"], "timeout": 0.5, "browse_time": 0.5}
+    query = Query("printer.local", service_class=svcid_dns(1))

@@ -1,0 +1,231 @@
+"""One Zeroconf for a process: shared by hosts, counted, closed by the last, and none in a child."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from nspkit_mdns import MdnsProvider
+from nspkit_mdns._share import _share, join, leave
+
+import nspkit
+from nspkit import Cancellation, Query, Resources, ServiceOperation
+from nspkit.errors import AlreadyExistsError, InProgressError, NotInitialisedError, NotReadyError
+from nspkit.testing import LeakReport
+
+PATIENCE = 30.0
+REGISTER, DEREGISTER, DELETE = ServiceOperation
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def test_hosts_share_one(start: Any, service: Any) -> None:
+    """And a name that one has is taken for the other, which cannot withdraw it either."""
+    first, second = start(), start()
+    first.set_service(service("one"), REGISTER)
+    engine = _share.engine
+    assert list(second.lookup("one", service_class="_nspkit._tcp"))
+    assert _share.engine is engine
+    assert engine is not None
+    assert len(engine.users) == 2
+    with pytest.raises(AlreadyExistsError):
+        second.set_service(service("one"), REGISTER)
+    with pytest.raises(LookupError):
+        second.set_service(service("one"), DELETE)
+
+
+def test_the_last_one_closes_it(start: Any, service: Any) -> None:
+    """What the first has registered ends with the first."""
+    first, second = start(timeout=0.3), start(timeout=0.3)
+    first.set_service(service("first"), REGISTER)
+    second.set_service(service("second"), REGISTER)
+    engine = _share.engine
+    first.close()
+    assert _share.engine is engine
+    assert engine is not None
+    assert not engine.ended.rung
+    assert list(second.lookup("second", service_class="_nspkit._tcp"))
+    with pytest.raises(LookupError):
+        list(second.lookup("first", service_class="_nspkit._tcp"))
+    second.close()
+    assert _share.engine is None
+    assert engine.ended.rung
+
+
+def test_other_interfaces_are_refused_while_it_is_there(start: Any, service: Any) -> None:
+    """A second Zeroconf would miss conflicts; afterwards they are taken."""
+    first = start()
+    first.set_service(service("x"), REGISTER)
+    other = start(interfaces=["::1"])
+    with pytest.raises(NotReadyError, match="only once.*close that host"):
+        other.set_service(service("y"), REGISTER)
+    first.close()
+    with pytest.raises(LookupError):
+        list(other.lookup("nobody.local", timeout=1))
+
+
+def test_a_hundred_rounds_leave_nothing(new_host: Any, service: Any) -> None:
+    """No thread, socket or task: with a registration, a browse that is left open, and a watch."""
+
+    def use() -> None:
+        with new_host(timeout=0.2, browse_time=60.0) as host:
+            session = host.startup("mdns")
+            session.set_service(service("round"), REGISTER)
+            lookup = session.lookup(service_class="_nspkit._tcp")
+            assert next(lookup).name == "round"
+            watch = session.watch(Query(service_class="_nspkit._tcp"))
+            assert next(watch).service.name == "round"
+
+    use()
+    with LeakReport(MdnsProvider) as leaks:
+        for _ in range(5):
+            use()
+    assert not leaks, leaks
+
+
+def test_a_hundred_starts_of_the_engine_leave_nothing() -> None:
+    """Opened and closed, one right after the other."""
+
+    def use() -> None:
+        user = object()
+        engine = join(user, ("127.0.0.1",))
+        assert engine.ready.wait(PATIENCE)
+        assert engine.failure is None
+        leave(user, engine)
+
+    use()
+    with LeakReport() as leaks:
+        for _ in range(100):
+            use()
+    assert not leaks, leaks
+
+
+def test_a_new_one_waits_for_the_end_of_the_old_one(start: Any, service: Any) -> None:
+    """There are never two: who comes while it closes gets one that opens after that."""
+    first = start()
+    first.set_service(service("x"), REGISTER)
+    old = _share.engine
+    closing = threading.Thread(target=first.close)
+    closing.start()
+    second = start()
+    second.set_service(service("x"), REGISTER)
+    closing.join(PATIENCE)
+    assert _share.engine is not old
+    assert old is not None
+    assert old.ended.rung
+
+
+def test_what_cannot_be_opened_is_told_and_tried_again(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sockets that were open already are closed."""
+    session = start(timeout=0.2)
+    import zeroconf._utils.net as net
+
+    def fail(*_arguments: Any, **_options: Any) -> None:
+        raise OSError(98, "Address already in use")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(net, "add_multicast_member", fail)
+        for _ in range(2):
+            with pytest.raises(NotReadyError, match="Address already in use.*5353"):
+                list(session.lookup("nobody.local"))
+    assert _share.engine is None or _share.engine.ended.rung
+    with pytest.raises(LookupError, match="nobody answered"):
+        list(session.lookup("nobody.local"))
+
+
+def test_who_interrupts_a_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal handler cannot wait for what it has interrupted."""
+    monkeypatch.setattr(_share, "busy", True)
+    with pytest.raises(InProgressError):
+        join(object(), ("127.0.0.1",))
+
+
+# Fork ---------------------------------------------------------------------------------------------
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+
+
+def in_child(work: Callable[[], object]) -> str:
+    """Do something in a forked child; what went wrong there."""
+    from nspkit.testing._forking import in_a_child
+
+    return in_a_child(work, PATIENCE)
+
+
+@needs_fork
+def test_a_child_of_a_registrant_has_a_network_of_its_own(start: Any, service: Any) -> None:
+    """It opens its own, finds what the parent has, and registers beside it; the parent goes on."""
+    session = start()
+    session.set_service(service("parent"), REGISTER)
+
+    def work() -> None:
+        catalog = nspkit.Catalog()
+        catalog.install(MdnsProvider)
+        settings = {"mdns": {"interfaces": ["lo"], "timeout": 10}}
+        with nspkit.Host(catalog=catalog, settings=settings) as host:
+            own = host.startup("mdns")
+            assert list(own.lookup("parent", service_class="_nspkit._tcp"))
+            with pytest.raises(AlreadyExistsError):
+                own.set_service(service("parent"), REGISTER)
+            own.set_service(service("child"), REGISTER)
+            assert list(own.lookup("child", service_class="_nspkit._tcp"))
+
+    assert in_child(work) == ""
+    flags = nspkit.LookupFlags.RETURN_ALL | nspkit.LookupFlags.FLUSHCACHE
+    assert list(session.lookup("parent", service_class="_nspkit._tcp", flags=flags))
+    session.set_service(service("parent"), DELETE)
+
+
+@needs_fork
+def test_a_child_does_not_wait_for_the_parents_thread(service: Any) -> None:
+    """What it has of the parent's answers at once, and so does its end."""
+    provider = MdnsProvider()
+    with Resources() as resources:
+        provider.nsp_startup({"interfaces": ["lo"], "timeout": 0.2}, resources)
+        provider.nsp_set_service(service("x"), REGISTER, False)
+        changes = iter(
+            provider.nsp_notify_change(Query(service_class="_nspkit._tcp"), Cancellation())
+        )
+        assert next(changes) is not None
+
+        def work() -> None:
+            for question in (
+                lambda: list(provider.nsp_lookup_service(Query("a.local"), Cancellation())),
+                lambda: provider.nsp_set_service(service("y"), REGISTER, False),
+                lambda: next(changes),
+                resources.close,
+            ):
+                with pytest.raises(NotInitialisedError, match="forked"):
+                    question()
+
+        assert in_child(work) == ""
+        query = Query("x", service_class="_nspkit._tcp")
+        assert list(provider.nsp_lookup_service(query, Cancellation()))
+        changes.close()  # type: ignore[attr-defined]
+
+
+@needs_fork
+def test_a_child_keeps_no_socket_of_the_parent(start: Any, service: Any) -> None:
+    """Answers sent to the port would reach it instead of the parent."""
+    session = start()
+    session.set_service(service("x"), REGISTER)
+
+    def sockets() -> list[str]:
+        links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+        return [os.readlink(link) for link in links if os.path.islink(link)]
+
+    engine = _share.engine
+    assert engine is not None
+    assert engine._selector is not None
+    own = {os.readlink(f"/proc/self/fd/{number}") for number in engine._selector.get_map()}
+    assert own
+
+    def work() -> None:
+        assert not own & set(sockets())
+
+    assert in_child(work) == ""
+    assert own <= set(sockets())
