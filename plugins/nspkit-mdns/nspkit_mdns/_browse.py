@@ -45,7 +45,7 @@ class Browse:
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(_AT_ONCE)
 
-    async def start(self, flush: bool) -> None:  # noqa: FBT001  # runs by position
+    async def start(self, flush: bool) -> None:  # runs by position
         """Begin to listen and to ask.
 
         Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nspkit_mdns._wire import (
     ANY,
@@ -44,7 +44,7 @@ async def is_taken(engine: Engine, info: ServiceInfo) -> bool:
     zeroconf.async_add_listener(answers, None)
     try:
         # Machines that are switched on together do not all ask at once.
-        await asyncio.sleep(random.uniform(0.0, _PAUSE))  # noqa: S311  # no secret
+        await asyncio.sleep(random.uniform(0.0, _PAUSE))  # no secret
         for _ in range(_PROBES):
             zeroconf.async_send(_probe(info))
             if await answers.within(_PAUSE):
@@ -64,7 +64,8 @@ def renamed(label: str, number: int) -> str:
 def _probe(info: ServiceInfo) -> DNSOutgoing:
     out = DNSOutgoing(QUERY)
     out.add_question(DNSQuestion(info.name, ANY, IN))
-    out.authorities.append(info.dns_service())  # its own function takes pointers only
+    authorities: list[Any] = out.authorities  # typed for pointers, which would prove nothing here
+    authorities.append(info.dns_service())
     return out
 
 

@@ -89,13 +89,14 @@ class Engine:
         Raises:
             NotInitialisedError: It is closed, or this is a forked child (10093).
         """
-        if os.getpid() != self._pid:
-            raise NotInitialisedError(
-                "this process was forked after mdns had begun, which is the parent's: start the "
-                "provider in a host of its own"
-            )
+        self.check_process()
         if self.ended.rung or self._halted:
             raise NotInitialisedError("mdns has been stopped: start it again")
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether this is a forked child, in which its thread does not run."""
+        return os.getpid() != self._pid
 
     @property
     def zeroconf(self) -> Zeroconf:
@@ -112,7 +113,7 @@ class Engine:
     def soon(self, function: Callable[..., object], *args: object) -> None:
         """Have a function called on the thread, soon; not at all if it has ended."""
         loop = self._loop
-        if loop is not None and os.getpid() == self._pid:
+        if loop is not None and not self.is_foreign:
             try:
                 loop.call_soon_threadsafe(function, *args)
             except RuntimeError:
@@ -178,8 +179,11 @@ class Engine:
         Raises:
             NotInitialisedError: This is a forked child (10093).
         """
-        if os.getpid() != self._pid:
-            self.check()
+        if self.is_foreign:
+            raise NotInitialisedError(
+                "this process was forked after mdns had begun, which is the parent's: start the "
+                "provider in a host of its own"
+            )
 
     # -- on its thread -------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ class Member:
         """Withdraw what was registered, with goodbyes, and give the engine back."""
         self._closed = True
         engine, self._engine = self._engine, None
-        if engine is None:
+        if engine is None or engine.is_foreign:  # the parent's: its thread is not here
             return
         try:
             if self.entries:

@@ -75,7 +75,7 @@ def question_in(query: Query) -> Question:
                 return Type(query.service_type)
             return instance_of(query.name, query.service_type)
         name = (query.name or "").removesuffix(".")
-        if query.service_class in _HOST_CLASSES and name.lower().endswith(LOCAL):
+        if query.service_class in _HOST_CLASSES and _is_local(name):
             return _named(query, name)
     raise ServiceNotFoundError(
         "multicast DNS answers for names that end in .local and for types of services such as "
@@ -117,6 +117,11 @@ def label_in(full: str, service_type: str) -> str | None:
     return full[: -len(tail)] if full.lower().endswith(tail) and len(full) > len(tail) else None
 
 
+def _is_local(name: str) -> bool:
+    # With one dot too many it is still one that nobody else should be asked for.
+    return name.lower().rstrip(".").endswith(LOCAL)
+
+
 def _named(query: Query, name: str) -> Question:
     name = normalize("NFC", name)
     _check_length(name)
@@ -144,9 +149,7 @@ def _check_label(label: str, name: str) -> None:
             f"the label {label!r:.80} has {size} bytes: a name has at most {_LABEL} between dots"
         )
     if not label.isprintable():
-        raise InvalidArgumentError(
-            f"the name {name!r:.100} has a control character: leave it out"
-        )
+        raise InvalidArgumentError(f"the name {name!r:.100} has a control character: leave it out")
 
 
 def _check_length(name: str) -> None:

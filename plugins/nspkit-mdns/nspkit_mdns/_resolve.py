@@ -25,7 +25,7 @@ from nspkit_mdns._wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
     from uuid import UUID
 
@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from nspkit_mdns._names import Host, Instance
     from nspkit_mdns._wire import RecordUpdate, Zeroconf
 
-_TYPES = {socket.AF_INET: A, socket.AF_INET6: AAAA}
+_TYPES: Mapping[int, int] = {socket.AF_INET: A, socket.AF_INET6: AAAA}
 _OTHER_FAMILY = 0.1  # most hosts send all their addresses in one packet
 _AGAIN = (0.0, 0.25, 1.0, 2.0)  # pauses between questions, which double (RFC 6762 section 5.2)
 
 
-async def instance(engine: Engine, question: Instance, seconds: float, flush: bool) -> Service:  # noqa: FBT001  # by position
+async def instance(
+    engine: Engine, question: Instance, seconds: float, flush: bool
+) -> Service:  # by position
     """Return an instance of a service.
 
     Raises:
@@ -72,7 +74,7 @@ async def host(
     engine: Engine,
     question: Host,
     seconds: float,
-    flush: bool,  # noqa: FBT001  # by position
+    flush: bool,  # by position
     service_class: UUID | None,
 ) -> Service:
     """Return a host with its addresses.

@@ -59,6 +59,8 @@ def join(user: object, interfaces: tuple[str, ...] | None) -> Engine:
 
 def leave(user: object, engine: Engine) -> None:
     """Give the engine back; who is the last waits until it is closed."""
+    if engine.is_foreign:
+        return
     with _share.lock, _alone():
         engine.users.discard(user)
         if engine.users:

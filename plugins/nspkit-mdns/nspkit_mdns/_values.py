@@ -61,9 +61,7 @@ def host_service(name: str, service_class: Any, records: Iterable[Any]) -> Servi
     try:
         addresses = [Address.inet(host) for host in hosts]
         if addresses:
-            return Service(
-                name, service_class=service_class, addresses=addresses, ttl=_left(found)
-            )
+            return Service(name, service_class=service_class, addresses=addresses, ttl=_left(found))
     except InvalidArgumentError:
         pass
     return None

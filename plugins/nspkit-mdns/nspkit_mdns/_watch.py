@@ -27,9 +27,7 @@ _ABSENT = 60.0  # seconds after which a host that is not there is asked for agai
 _SHORTEST = 1.0
 
 
-def watch(
-    member: Member, query: Query, cancellation: Cancellation
-) -> Iterator[Change | None]:
+def watch(member: Member, query: Query, cancellation: Cancellation) -> Iterator[Change | None]:
     """Watch what a query asks for.
 
     Raises:
@@ -74,9 +72,7 @@ def _changes(
         engine.soon(browse.stop)
 
 
-def _compared(
-    told: dict[str, Service], key: str, now: Service | None
-) -> Iterator[Change]:
+def _compared(told: dict[str, Service], key: str, now: Service | None) -> Iterator[Change]:
     before = told.pop(key, None)
     if now is not None:
         told[key] = now

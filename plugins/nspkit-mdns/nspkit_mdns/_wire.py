@@ -5,13 +5,13 @@ Some names are public there without being exported for type checkers.
 
 from __future__ import annotations
 
-from zeroconf import (
+from zeroconf import (  # type: ignore[attr-defined]
     BadTypeInNameException,
-    DNSAddress,  # type: ignore[attr-defined]
-    DNSOutgoing,  # type: ignore[attr-defined]
-    DNSQuestion,  # type: ignore[attr-defined]
-    DNSRecord,  # type: ignore[attr-defined]
-    DNSService,  # type: ignore[attr-defined]
+    DNSAddress,
+    DNSOutgoing,
+    DNSQuestion,
+    DNSRecord,
+    DNSService,
     Error,
     InterfaceChoice,
     RecordUpdate,

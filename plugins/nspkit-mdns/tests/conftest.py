@@ -93,7 +93,9 @@ class Avahi:
         (own / "services").mkdir(parents=True)
         (own / "hosts").write_text("192.0.2.7 printer.local\n192.0.2.9 büro.local\n")
         (own / "avahi-daemon.conf").write_text(_CONFIGURATION.format(host=self.host))
-        self.spawn("dbus-daemon", f"--config-file={self.folder}/bus.conf", "--nofork", "--nopidfile")
+        self.spawn(
+            "dbus-daemon", f"--config-file={self.folder}/bus.conf", "--nofork", "--nopidfile"
+        )
         eventually((self.folder / "bus").exists, self.log())
         self.spawn("unshare", "--mount", "sh", "-c", _RUN, "sh", str(own))
         eventually(lambda: self.resolve("-n", f"{self.host}.local"), self.log())

@@ -48,9 +48,7 @@ def offered(avahi: Any, eventually: Any, session: nspkit.Session) -> Callable[..
 # What is registered here --------------------------------------------------------------------------
 
 
-def test_avahi_finds_what_is_registered(
-    avahi: Any, session: nspkit.Session, service: Make
-) -> None:
+def test_avahi_finds_what_is_registered(avahi: Any, session: nspkit.Session, service: Make) -> None:
     """Name, type, address, port and the attributes, one by one."""
     attributes = {"path": "/a b", "n": 3, "there": None, "yes": True}
     session.set_service(service("shop", attributes=attributes), REGISTER)
@@ -65,7 +63,9 @@ def test_avahi_finds_what_is_registered(
     assert avahi.resolve("-n", line[HOST]).split() == [line[HOST], "127.0.0.1"]
 
 
-def test_avahi_sees_an_update(avahi: Any, session: nspkit.Session, service: Make, eventually: Any) -> None:
+def test_avahi_sees_an_update(
+    avahi: Any, session: nspkit.Session, service: Make, eventually: Any
+) -> None:
     """Registering again with something else replaces it."""
     session.set_service(service("changing", attributes={"state": "old"}), REGISTER)
     assert '"state=old"' in [line[TEXT] for line in avahi.browse("_nspkit._tcp")]
@@ -73,7 +73,9 @@ def test_avahi_sees_an_update(avahi: Any, session: nspkit.Session, service: Make
     expected = ["changing", "8081", '"state=new"']
 
     def seen() -> list[list[str]]:
-        return [[line[cell] for cell in (NAME, PORT, TEXT)] for line in avahi.browse("_nspkit._tcp")]
+        return [
+            [line[cell] for cell in (NAME, PORT, TEXT)] for line in avahi.browse("_nspkit._tcp")
+        ]
 
     eventually(lambda: expected in seen())
 

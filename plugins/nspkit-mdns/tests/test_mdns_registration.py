@@ -60,7 +60,9 @@ def test_an_instance_that_was_deregistered_is_still_an_instance(
         session.set_service(service("x"), DELETE)
 
 
-def test_addresses_come_and_go_one_by_one(session: nspkit.Session, service: Any, eventually: Any) -> None:
+def test_addresses_come_and_go_one_by_one(
+    session: nspkit.Session, service: Any, eventually: Any
+) -> None:
     """With multiple only the given ones are meant, and the last takes the instance with it."""
     session.set_service(service("x", addresses=at("192.0.2.1")), REGISTER)
     session.set_service(service("x", addresses=at("192.0.2.2")), REGISTER, multiple=True)
@@ -76,7 +78,9 @@ def test_another_port_is_not_supported(session: nspkit.Session, service: Any) ->
     """An instance has one; what is there stays as it is."""
     session.set_service(service("x", addresses=at("192.0.2.1")), REGISTER)
     with pytest.raises(OperationNotSupportedError, match="one port"):
-        session.set_service(service("x", addresses=at("192.0.2.2", port=9)), REGISTER, multiple=True)
+        session.set_service(
+            service("x", addresses=at("192.0.2.2", port=9)), REGISTER, multiple=True
+        )
     assert found(session, "x") == ["192.0.2.1"]
 
 
@@ -143,7 +147,9 @@ def test_a_lease_ends(session: nspkit.Session, service: Any, eventually: Any) ->
         session.set_service(service("x"), DEREGISTER)
 
 
-def test_a_registration_of_a_host_is_renewed(session: nspkit.Session, new_host: Any, service: Any) -> None:
+def test_a_registration_of_a_host_is_renewed(
+    session: nspkit.Session, new_host: Any, service: Any
+) -> None:
     """As long as it is there; then it is gone."""
     with new_host() as host, host.register(service("renewed", ttl=0.3), provider="mdns"):
         pause = threading.Event()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,19 +104,31 @@ def test_a_hundred_starts_of_the_engine_leave_nothing() -> None:
     assert not leaks, leaks
 
 
-def test_a_new_one_waits_for_the_end_of_the_old_one(start: Any, service: Any) -> None:
-    """There are never two: who comes while it closes gets one that opens after that."""
-    first = start()
-    first.set_service(service("x"), REGISTER)
-    old = _share.engine
-    closing = threading.Thread(target=first.close)
+def test_a_new_one_waits_for_the_end_of_the_old_one() -> None:
+    """There are never two: who comes while one says goodbye gets one that opens after that."""
+    first, second = object(), object()
+    old = join(first, ("127.0.0.1",))
+    assert old.ready.wait(PATIENCE)
+    over: list[asyncio.Event] = []
+
+    async def say_goodbye() -> None:
+        over.append(asyncio.Event())
+        await over[0].wait()
+
+    old.soon(lambda: old.farewell(say_goodbye()))
+    closing = threading.Thread(target=leave, args=(first, old))
     closing.start()
-    second = start()
-    second.set_service(service("x"), REGISTER)
-    closing.join(PATIENCE)
-    assert _share.engine is not old
-    assert old is not None
+    while _share.engine is old or not over:
+        closing.join(0.01)
+    new = join(second, ("127.0.0.1",))
+    assert new is not old
+    assert not new.ready.wait(0.05)
+    assert not old.ended.rung
+    old.soon(over[0].set)
+    assert new.ready.wait(PATIENCE)
     assert old.ended.rung
+    leave(second, new)
+    closing.join(PATIENCE)
 
 
 def test_what_cannot_be_opened_is_told_and_tried_again(
@@ -197,10 +211,10 @@ def test_a_child_does_not_wait_for_the_parents_thread(service: Any) -> None:
                 lambda: list(provider.nsp_lookup_service(Query("a.local"), Cancellation())),
                 lambda: provider.nsp_set_service(service("y"), REGISTER, False),
                 lambda: next(changes),
-                resources.close,
             ):
                 with pytest.raises(NotInitialisedError, match="forked"):
                     question()
+            resources.close()
 
         assert in_child(work) == ""
         query = Query("x", service_class="_nspkit._tcp")
@@ -214,18 +228,19 @@ def test_a_child_keeps_no_socket_of_the_parent(start: Any, service: Any) -> None
     session = start()
     session.set_service(service("x"), REGISTER)
 
-    def sockets() -> list[str]:
-        links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
-        return [os.readlink(link) for link in links if os.path.islink(link)]
+    descriptors = Path("/proc/self/fd")
+
+    def sockets() -> set[str]:
+        return {str(link.readlink()) for link in descriptors.iterdir() if link.is_symlink()}
 
     engine = _share.engine
     assert engine is not None
     assert engine._selector is not None
-    own = {os.readlink(f"/proc/self/fd/{number}") for number in engine._selector.get_map()}
+    own = {str((descriptors / str(number)).readlink()) for number in engine._selector.get_map()}
     assert own
 
     def work() -> None:
-        assert not own & set(sockets())
+        assert not own & sockets()
 
     assert in_child(work) == ""
-    assert own <= set(sockets())
+    assert own <= sockets()
