@@ -13,10 +13,13 @@ import ctypes
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _NET = Path("/proc/thread-self/ns/net")
 _CLONE_NEWNET = 0x40000000

@@ -74,6 +74,18 @@ def eventually(condition: Callable[[], Any], what: str = "it does not come true"
     return found
 
 
+_OFFERED: tuple[tuple[str, str, int, dict[str, str]], ...] = (
+    ("Lobby", "_ipp._tcp", 631, {"note": "ground floor", "rp": "queue"}),
+    ("Attic", "_browse._tcp", 700, {}),
+    ("Büro", "_browse._tcp", 701, {}),
+    ("My Printer 1.5", "_browse._tcp", 702, {}),
+    ("Hall", "_full._tcp", 9, {}),
+    ("any", "_listed._udp", 9, {}),
+    ("Taken", "_taken._tcp", 9, {}),
+    ("Twin", "_twin._tcp", 9, {}),
+)
+
+
 class Avahi:
     """A daemon with a bus, a folder and a host name of its own, and the programs that ask it."""
 
@@ -93,21 +105,24 @@ class Avahi:
         (own / "services").mkdir(parents=True)
         (own / "hosts").write_text("192.0.2.7 printer.local\n192.0.2.9 büro.local\n")
         (own / "avahi-daemon.conf").write_text(_CONFIGURATION.format(host=self.host))
+        for offer in _OFFERED:
+            self._serve(own / "services", *offer)
         self.spawn(
             "dbus-daemon", f"--config-file={self.folder}/bus.conf", "--nofork", "--nopidfile"
         )
         eventually((self.folder / "bus").exists, self.log())
         self.spawn("unshare", "--mount", "sh", "-c", _RUN, "sh", str(own))
         eventually(lambda: self.resolve("-n", f"{self.host}.local"), self.log())
+        eventually(lambda: self.log().count("successfully established") >= len(_OFFERED))
 
-    def serve(self, name: str, service_type: str, port: int, **attributes: str) -> None:
-        """Have the daemon offer a service, from a file of its own."""
+    @staticmethod
+    def _serve(folder: Path, name: str, kind: str, port: int, attributes: dict[str, str]) -> None:
+        """Have the daemon offer a service, by a file of its own."""
         records = "".join(
             f"    <txt-record>{key}={value}</txt-record>\n" for key, value in attributes.items()
         )
-        group = _GROUP.format(name=name, type=service_type, port=port, attributes=records)
-        file = self.folder / "etc" / "services" / f"{name}.service"
-        file.write_text(group)
+        group = _GROUP.format(name=name, type=kind, port=port, attributes=records)
+        (folder / f"{name}.service").write_text(group)
 
     def publish(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Have something published for as long as the process runs."""

@@ -122,7 +122,7 @@ def test_a_watch_tells_of_a_silent_death(start: Any, stranger: Any, eventually: 
 
     def look() -> bool:
         # What the engine does every ten seconds.
-        engine.soon(lambda: engine.zeroconf.engine._async_cache_cleanup())
+        engine.soon(engine.zeroconf.engine._async_cache_cleanup)
         return bool(removed)
 
     eventually(look)

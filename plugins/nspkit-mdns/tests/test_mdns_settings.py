@@ -45,7 +45,7 @@ def test_what_is_wrong_is_named(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["nowhere0", "192.0.2.1", "fe80::77", "not an address"])
 def test_an_interface_that_is_not_there_is_told_at_the_start(start: Any, name: str) -> None:
     """And which ones are."""
-    with pytest.raises(NotReadyError, match="has no interface.*127.0.0.1"):
+    with pytest.raises(NotReadyError, match=r"has no interface.*127.0.0.1"):
         start(interfaces=[name])
 
 

@@ -61,7 +61,7 @@ def test_other_interfaces_are_refused_while_it_is_there(start: Any, service: Any
     first = start()
     first.set_service(service("x"), REGISTER)
     other = start(interfaces=["::1"])
-    with pytest.raises(NotReadyError, match="only once.*close that host"):
+    with pytest.raises(NotReadyError, match=r"only once.*close that host"):
         other.set_service(service("y"), REGISTER)
     first.close()
     with pytest.raises(LookupError):
@@ -144,7 +144,7 @@ def test_what_cannot_be_opened_is_told_and_tried_again(
     with monkeypatch.context() as patched:
         patched.setattr(net, "add_multicast_member", fail)
         for _ in range(2):
-            with pytest.raises(NotReadyError, match="Address already in use.*5353"):
+            with pytest.raises(NotReadyError, match=r"Address already in use.*5353"):
                 list(session.lookup("nobody.local"))
     assert _share.engine is None or _share.engine.ended.rung
     with pytest.raises(LookupError, match="nobody answered"):
