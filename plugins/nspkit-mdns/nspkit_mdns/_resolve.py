@@ -14,6 +14,8 @@ from nspkit_mdns._wire import (
     IN,
     NSEC,
     QUERY,
+    SRV,
+    TXT,
     UNIQUE,
     A,
     AsyncServiceInfo,
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
 
 _TYPES: Mapping[int, int] = {socket.AF_INET: A, socket.AF_INET6: AAAA}
 _OTHER_FAMILY = 0.1  # most hosts send all their addresses in one packet
-_AGAIN = (0.0, 0.25, 1.0, 2.0)  # pauses between questions, which double (RFC 6762 section 5.2)
+# Pauses between questions, which double (RFC 6762 section 5.2). The first wants a direct answer; on
+# a machine where others share the port, one of them may get it, so the second comes soon.
+_AGAIN = (0.0, 0.05, 1.0, 2.0)
 
 
 async def instance(
@@ -57,6 +61,8 @@ async def instance(
         info = AsyncServiceInfo(f"{base_type(question.type)}.local.", _based(question))
     except Error as error:
         raise InvalidArgumentError(f"{name!r:.100} cannot be asked for: {error}") from error
+    if not info.load_from_cache(zeroconf):
+        _ask_all(zeroconf, name)
     if await info.async_request(zeroconf, seconds * 1000):
         service = service_of(zeroconf, info, question.type)
         if service is not None:
@@ -64,6 +70,17 @@ async def instance(
     if info.port is not None:
         raise NoDataError(f"{name!r:.100} is there, but nobody tells an address of it")
     raise ServiceNotFoundError(f"nobody answered for {name!r:.100} within {seconds:g} s")
+
+
+def _ask_all(zeroconf: Zeroconf, name: str) -> None:
+    """Ask so that all hear the answer, beside zeroconf, which wants a direct one at first.
+
+    One question in a packet is answered at once, several are not.
+    """
+    for kind in (SRV, TXT):
+        out = DNSOutgoing(QUERY)
+        out.add_question(DNSQuestion(name, kind, IN))
+        zeroconf.async_send(out)
 
 
 def _based(question: Instance) -> str:
