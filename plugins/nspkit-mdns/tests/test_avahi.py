@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import zeroconf
 
 import nspkit
 from nspkit import Address, Change, ChangeKind, Service, ServiceOperation, svcid_dns
@@ -201,19 +200,6 @@ def test_a_name_that_is_taken_is_changed_by_setting(
     session.set_service(twin, DELETE)
     with pytest.raises(ServiceNotFoundError):
         session.set_service(twin, DELETE)
-
-
-def test_a_bystander_in_this_process_hides_no_conflict(
-    session: nspkit.Session, service: Make
-) -> None:
-    """Another Zeroconf has the port as well, and gets the answers that are sent directly."""
-    bystander = zeroconf.Zeroconf(interfaces=["127.0.0.1"])
-    try:
-        for _ in range(3):
-            with pytest.raises(AlreadyExistsError):
-                session.set_service(service("Taken", service_class="_taken._tcp"), REGISTER)
-    finally:
-        bystander.close()
 
 
 # Watches ------------------------------------------------------------------------------------------

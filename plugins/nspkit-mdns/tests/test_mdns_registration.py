@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import pytest
+import zeroconf
 from nspkit_mdns._claim import renamed
 from nspkit_mdns._share import _share
 
@@ -184,6 +185,27 @@ def test_a_name_of_another_process_is_refused(
     for _ in range(2):
         with pytest.raises(AlreadyExistsError):
             session.set_service(service("THEIRS"), REGISTER)
+
+
+def test_bystanders_in_this_process_hide_no_conflict(
+    start: Any, service: Any, stranger: Any
+) -> None:
+    """Each Zeroconf has the port as well, and one of them gets the answers that are sent directly.
+
+    Which one depends on the sockets that are there, so there are several.
+    """
+    stranger("seen", "_nspkit._tcp")
+    bystanders = []
+    try:
+        for _ in range(5):
+            bystanders.append(zeroconf.Zeroconf(interfaces=["127.0.0.1"]))
+            session = start()
+            with pytest.raises(AlreadyExistsError):
+                session.set_service(service("seen"), REGISTER)
+            session.close()
+    finally:
+        for bystander in bystanders:
+            bystander.close()
 
 
 def test_who_loses_a_name_is_told_at_the_next_renewal(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import threading
+import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,10 +167,33 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform c
 
 
 def in_child(work: Callable[[], object]) -> str:
-    """Do something in a forked child; what went wrong there."""
-    from nspkit.testing._forking import in_a_child
+    """Do something in a forked child, within the patience; return what went wrong there."""
+    context = multiprocessing.get_context("fork")
+    said = context.SimpleQueue()
 
-    return in_a_child(work, PATIENCE)
+    def run() -> None:
+        try:
+            work()
+        except BaseException:
+            said.put(traceback.format_exc())
+        else:
+            said.put("")
+        os._exit(0)  # nothing of the parent's is finalised
+
+    child = context.Process(target=run)
+    with warnings.catch_warnings():
+        # Python warns of a fork with threads: that is what is looked at.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child.start()
+    child.join(PATIENCE)
+    try:
+        if child.is_alive():
+            child.kill()
+            child.join()
+            return "it did not come back"
+        return str(said.get())
+    finally:
+        said.close()
 
 
 @needs_fork
