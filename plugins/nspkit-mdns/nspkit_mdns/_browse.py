@@ -10,12 +10,18 @@ from nspkit.errors import InvalidArgumentError
 from nspkit_mdns._names import ALL_TYPES, LOCAL, Type, base_type, dotted
 from nspkit_mdns._values import service_of
 from nspkit_mdns._wire import (
+    IN,
+    PTR,
+    QUERY,
     SRV,
     AsyncServiceBrowser,
     AsyncServiceInfo,
+    DNSOutgoing,
+    DNSQuestion,
     Error,
     RecordUpdateListener,
     ServiceStateChange,
+    current_time_millis,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 64
 """So many instances are asked for at the same moment, where the answer did not bring them."""
+_ASK_ALL = 0.15  # seconds; the browser asks after 20 to 120 ms (RFC 6762 section 5.2)
 _WAITING = 2000
 """So many at most wait for their turn: a stranger can send any number of names."""
 
@@ -42,6 +49,7 @@ class Browse:
         self._timeout = timeout
         self._browser: AsyncServiceBrowser | None = None
         self._expiry: _Expiry | None = None
+        self._asking_all: asyncio.TimerHandle | None = None
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(_AT_ONCE)
 
@@ -64,6 +72,7 @@ class Browse:
             raise InvalidArgumentError(
                 f"multicast DNS cannot browse {self._type!r:.80}: {error}"
             ) from error
+        self._asking_all = self._engine.loop.call_later(_ASK_ALL, self._ask_all, full)
         if self._type != ALL_TYPES:
             self._expiry = _Expiry(self._expired)
             zeroconf.async_add_listener(self._expiry, None)
@@ -75,10 +84,26 @@ class Browse:
             self._engine.zeroconf.async_remove_listener(self._expiry)
         if self._browser is not None:
             self._browser._async_cancel()
-        self._browser = self._expiry = None
+        if self._asking_all is not None:
+            self._asking_all.cancel()
+        self._browser = self._expiry = self._asking_all = None
         for task in self._asking.values():
             task.cancel()
         self._asking.clear()
+
+    def _ask_all(self, full: str) -> None:
+        """Ask so that all hear the answer; what is known need not be told again.
+
+        The browser wants direct answers at first, and asks again after a second. On a machine
+        where others share the port, one of them may get those answers, each time.
+        """
+        zeroconf, now = self._engine.zeroconf, current_time_millis()
+        out = DNSOutgoing(QUERY)
+        out.add_question(DNSQuestion(full, PTR, IN))
+        for record in zeroconf.cache.get_all_by_details(full, PTR, IN):
+            if not record.is_stale(now):
+                out.add_answer_at_time(record, now)
+        zeroconf.async_send(out)
 
     def _heard(
         self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange

@@ -251,6 +251,12 @@ def session(start: Start) -> nspkit.Session:
 
 
 @pytest.fixture
+def short(start: Start) -> nspkit.Session:
+    """Another one, which does not wait long: for what is not there."""
+    return start(timeout=0.3, browse_time=0.5)
+
+
+@pytest.fixture
 def service() -> Callable[..., Service]:
     """A function that makes a service at this machine's own address."""
 

@@ -106,7 +106,7 @@ ODD = {
 
 def test_odd_packets_harm_nobody(start: Any, service: Any, send: Send) -> None:
     """What is right is found beside them, and none of them is taken for more than it is."""
-    session = start(browse_time=1.0, timeout=0.2)
+    session = start()
     session.set_service(service("right", service_class="_garbage._tcp"), ServiceOperation.REGISTER)
     for packet in ODD.values():
         send(packet)
@@ -169,7 +169,7 @@ def test_a_flood_of_names_is_bounded() -> None:
 
 def test_a_flood_of_packets_is_bounded(start: Any, service: Any, send: Send) -> None:
     """Thousands of instances that nobody answers for: the right one is found beside them."""
-    session = start(timeout=0.2)
+    session = start(timeout=0.2, browse_time=2.0)
     session.set_service(service("right", service_class="_garbage._tcp"), ServiceOperation.REGISTER)
     for number in range(0, 4000, 20):
         own = [name(b"flood-%d" % (number + more), *TYPE) for more in range(20)]

@@ -81,9 +81,10 @@ def test_a_name_that_nobody_has_is_not_found(start: Any) -> None:
             list(start(timeout=0.2).lookup(name, service_class=kind))
 
 
-def test_the_dead_are_remembered_until_somebody_asks_again(start: Any, stranger: Any) -> None:
+def test_the_dead_are_remembered_until_somebody_asks_again(
+    session: nspkit.Session, short: nspkit.Session, stranger: Any
+) -> None:
     """Records live on; FLUSHCACHE finds out, for a host and for a service."""
-    session = start(timeout=0.5)
     process = stranger("ghost", "_ghost._tcp")
     assert list(session.lookup("ghost.local"))
     assert list(session.lookup("ghost", service_class="_ghost._tcp"))
@@ -93,17 +94,18 @@ def test_the_dead_are_remembered_until_somebody_asks_again(start: Any, stranger:
     assert list(session.lookup("ghost", service_class="_ghost._tcp"))
     for query in (Query("ghost.local"), Query("ghost", service_class="_ghost._tcp")):
         with pytest.raises(ServiceNotFoundError):
-            list(session.lookup(query.replace(flags=FRESH)))
+            list(short.lookup(query.replace(flags=FRESH)))
 
 
-def test_a_browse_passes_the_cache_over(start: Any, stranger: Any) -> None:
+def test_a_browse_passes_the_cache_over(
+    session: nspkit.Session, short: nspkit.Session, stranger: Any, eventually: Any
+) -> None:
     """Pointers live for more than an hour."""
-    session = start(timeout=0.5, browse_time=0.5)
     process = stranger("gone", "_gone._tcp")
-    assert [one.name for one in session.lookup(service_class="_gone._tcp")] == ["gone"]
+    eventually(lambda: list(session.lookup(service_class="_gone._tcp")))
     process.kill()
     process.wait(PATIENCE)
-    assert list(session.lookup(service_class="_gone._tcp", flags=FRESH)) == []
+    assert list(short.lookup(service_class="_gone._tcp", flags=FRESH)) == []
 
 
 def test_a_watch_tells_of_a_silent_death(start: Any, stranger: Any, eventually: Any) -> None:
@@ -143,7 +145,7 @@ def test_a_watch_tells_of_a_host_that_died(start: Any, stranger: Any) -> None:
 
 def test_protocols_narrow_what_is_found(start: Any, service: Any) -> None:
     """A browse leaves out what has no such address, a name is told so."""
-    session = start(browse_time=0.3)
+    session = start()
     session.set_service(service("x"), REGISTER)
     kind = "_nspkit._tcp"
     assert list(session.lookup(service_class=kind, protocols=[(2, 6)]))

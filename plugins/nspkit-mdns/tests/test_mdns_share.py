@@ -43,7 +43,7 @@ def test_hosts_share_one(start: Any, service: Any) -> None:
 
 def test_the_last_one_closes_it(start: Any, service: Any) -> None:
     """What the first has registered ends with the first."""
-    first, second = start(timeout=0.3), start(timeout=0.3)
+    first, second, short = start(), start(), start(timeout=0.3)
     first.set_service(service("first"), REGISTER)
     second.set_service(service("second"), REGISTER)
     engine = _share.engine
@@ -53,7 +53,8 @@ def test_the_last_one_closes_it(start: Any, service: Any) -> None:
     assert not engine.ended.rung
     assert list(second.lookup("second", service_class="_nspkit._tcp"))
     with pytest.raises(LookupError):
-        list(second.lookup("first", service_class="_nspkit._tcp"))
+        list(short.lookup("first", service_class="_nspkit._tcp"))
+    short.close()
     second.close()
     assert _share.engine is None
     assert engine.ended.rung
@@ -75,7 +76,7 @@ def test_a_hundred_rounds_leave_nothing(new_host: Any, service: Any) -> None:
     """No thread, socket or task: with a registration, a browse that is left open, and a watch."""
 
     def use() -> None:
-        with new_host(timeout=0.2, browse_time=60.0) as host:
+        with new_host(browse_time=60.0) as host:
             session = host.startup("mdns")
             session.set_service(service("round"), REGISTER)
             lookup = session.lookup(service_class="_nspkit._tcp")
