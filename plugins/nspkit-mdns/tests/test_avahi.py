@@ -128,6 +128,13 @@ def test_a_browse_finds_what_avahi_offers(session: nspkit.Session) -> None:
     ]
 
 
+def test_an_instance_with_a_dot_is_found_by_name(start: Any) -> None:
+    """Though no question for it can be written: it is picked out of all, as soon as it answers."""
+    session = start(timeout=60)
+    [found] = session.lookup("my printer 1.5", service_class="_browse._tcp")
+    assert (found.name, found.addresses[0].port) == ("My Printer 1.5", 702)
+
+
 def test_a_browse_yields_as_answers_arrive(start: Any) -> None:
     """The first result is there long before the time of the browse is over."""
     with start(browse_time=3600).lookup(service_class="_ipp._tcp") as lookup:

@@ -188,6 +188,12 @@ def test_any_text_record_is_attributes(text: bytes) -> None:
     Service("a", attributes=attributes_of(info.properties))
 
 
+def test_a_value_that_nspkit_has_no_text_for_is_bytes() -> None:
+    """NUL and what is not UTF-8; a name that is not printable ASCII is passed over."""
+    raw = {b"nul": b"a\0b", b"raw": b"\xff", b"text": b"a", b"\xff": b"x", b"": b"y", b"no": None}
+    assert attributes_of(raw) == {"nul": b"a\0b", "raw": b"\xff", "text": "a", "no": None}
+
+
 KEYS = st.text(
     st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters="="),
     min_size=1,

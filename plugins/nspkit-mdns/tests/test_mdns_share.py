@@ -250,6 +250,18 @@ def test_a_child_does_not_wait_for_the_parents_thread(service: Any) -> None:
 
 
 @needs_fork
+def test_a_child_gives_nothing_back_that_is_the_parents() -> None:
+    """It does not wait for the end of a thread that is not there, and the parent goes on."""
+    user = object()
+    engine = join(user, ("127.0.0.1",))
+    assert engine.ready.wait(PATIENCE)
+    assert in_child(lambda: leave(user, engine)) == ""
+    assert not engine.ended.rung
+    leave(user, engine)
+    assert engine.ended.rung
+
+
+@needs_fork
 def test_a_child_keeps_no_socket_of_the_parent(start: Any, service: Any) -> None:
     """Answers sent to the port would reach it instead of the parent."""
     session = start()
