@@ -36,7 +36,6 @@ class Engine:
         before: The one before it, which has to be closed first.
 
     Attributes:
-        users: Who has it; kept by `nspkit_mdns._share`.
         ready: Rung when it is open, or when that failed.
         ended: Rung when nothing of it is left but the thread that is about to end.
         failure: Why it could not be opened, or has broken down.
@@ -44,7 +43,6 @@ class Engine:
 
     def __init__(self, interfaces: tuple[str, ...] | None, before: Engine | None) -> None:
         self.interfaces = interfaces
-        self.users: set[object] = set()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._salt = os.urandom(8)
         self.ready, self.ended = Bell(), Bell()

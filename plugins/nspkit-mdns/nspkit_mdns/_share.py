@@ -23,9 +23,14 @@ class _Share:
         # come in the midst of these few lines, and is told.
         self.lock = threading.RLock()
         self.busy = False
-        self.engine: Engine | None = None
-        self.last: Engine | None = None
+        self.users: dict[object, Engine] = {}
+        self.closing: list[Engine] = []
         self.kept: list[Engine] = []
+
+    @property
+    def engine(self) -> Engine | None:
+        """The one that is open; none if nobody has it, or it has failed."""
+        return next((one for one in self.users.values() if not one.ended.rung), None)
 
 
 _share = _Share()
@@ -39,20 +44,16 @@ def join(user: object, interfaces: tuple[str, ...] | None) -> Engine:
         InProgressError: Called by what has interrupted this very function (10036).
     """
     with _share.lock, _alone():
-        engine = _share.engine
-        new = engine is None or engine.ended.rung
-        if new:
-            engine = Engine(interfaces, _share.last)
-        assert engine is not None
+        there = _share.engine
+        engine = there or Engine(interfaces, _share.closing[-1] if _share.closing else None)
         if engine.interfaces != interfaces:
             raise NotReadyError(
                 "another host of this process has multicast DNS on "
                 f"{_shown(engine.interfaces)}, and a process can have it only once: give the "
                 f"same 'interfaces', not {_shown(interfaces)}, or close that host first"
             )
-        engine.users.add(user)
-        _share.engine = engine
-        if new:
+        _share.users[user] = engine
+        if there is None:
             engine.begin()
     return engine
 
@@ -62,15 +63,17 @@ def leave(user: object, engine: Engine) -> None:
     if engine.is_foreign:
         return
     with _share.lock, _alone():
-        engine.users.discard(user)
-        if engine.users:
+        if _share.users.get(user) is engine:
+            del _share.users[user]
+        if engine in _share.users.values():
             return
-        if _share.engine is engine:
-            _share.engine, _share.last = None, engine
+        if engine not in _share.closing:
+            _share.closing.append(engine)
     engine.halt()
     engine.join()
-    if _share.last is engine:
-        _share.last = None
+    with _share.lock, _alone():
+        if engine in _share.closing:
+            _share.closing.remove(engine)
 
 
 @contextlib.contextmanager
@@ -93,7 +96,7 @@ def _shown(interfaces: tuple[str, ...] | None) -> str:
 
 def _forget() -> None:
     """Begin anew in a forked child; what the parent has is kept, never finalised, and let go."""
-    engines = [engine for engine in (_share.engine, _share.last) if engine is not None]
+    engines = {*_share.users.values(), *_share.closing}
     kept = [*_share.kept, *engines]
     _share.__init__()  # type: ignore[misc]  # no other thread is there
     _share.kept = kept

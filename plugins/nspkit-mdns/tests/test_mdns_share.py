@@ -34,7 +34,7 @@ def test_hosts_share_one(start: Any, service: Any) -> None:
     assert list(second.lookup("one", service_class="_nspkit._tcp"))
     assert _share.engine is engine
     assert engine is not None
-    assert len(engine.users) == 2
+    assert len(_share.users) == 2
     with pytest.raises(AlreadyExistsError):
         second.set_service(service("one"), REGISTER)
     with pytest.raises(LookupError):
