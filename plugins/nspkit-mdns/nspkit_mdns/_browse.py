@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from nspkit import Service
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 64
 """So many instances are asked for at the same moment, where the answer did not bring them."""
+_A_FEW = 4
 _ASK_ALL = 0.15  # seconds; the browser asks after 20 to 120 ms (RFC 6762 section 5.2)
 _WAITING = 2000
 """So many at most wait for their turn: a stranger can send any number of names."""
@@ -49,6 +51,7 @@ class Browse:
         self._timeout = timeout
         self._browser: AsyncServiceBrowser | None = None
         self._expiry: _Expiry | None = None
+        self._heard_of: dict[str, str] = {}
         self._asking_all: asyncio.TimerHandle | None = None
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -90,6 +93,7 @@ class Browse:
         for task in self._asking.values():
             task.cancel()
         self._asking.clear()
+        self._heard_of.clear()
 
     def _ask_all(self, full: str) -> None:
         """Ask so that all hear the answer; what is known need not be told again.
@@ -111,6 +115,7 @@ class Browse:
         """Take note of an instance that has come, changed or gone; named so by zeroconf."""
         key = name.lower()
         if state_change is ServiceStateChange.Removed:
+            self._heard_of.pop(key, None)
             task = self._asking.pop(key, None)
             if task is not None:
                 task.cancel()
@@ -118,7 +123,19 @@ class Browse:
         elif self._type == ALL_TYPES:
             self._mailbox.put(key, _type_service(name))
         else:
-            self._resolve(key, name, fresh=False)
+            if not self._heard_of:
+                self._engine.loop.call_soon(self._resolve_some)
+            self._heard_of[key] = name
+
+    def _resolve_some(self) -> None:
+        """Resolve a few, then let others run: one answer may name hundreds.
+
+        Whoever waits for the first result has it while the rest is resolved.
+        """
+        for key in list(islice(self._heard_of, _A_FEW)):
+            self._resolve(key, self._heard_of.pop(key), fresh=False)
+        if self._heard_of:
+            self._engine.loop.call_soon(self._resolve_some)
 
     def _resolve(self, key: str, name: str, *, fresh: bool) -> None:
         info = self._info(name)
