@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 64
 """So many instances are asked for at the same moment, where the answer did not bring them."""
-_A_FEW = 4
+_A_FEW = 16
+_REST = 0.001
 _ASK_ALL = 0.15  # seconds; the browser asks after 20 to 120 ms (RFC 6762 section 5.2)
 _WAITING = 2000
 """So many at most wait for their turn: a stranger can send any number of names."""
@@ -52,6 +53,7 @@ class Browse:
         self._browser: AsyncServiceBrowser | None = None
         self._expiry: _Expiry | None = None
         self._heard_of: dict[str, str] = {}
+        self._rested = False
         self._asking_all: asyncio.TimerHandle | None = None
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -132,10 +134,12 @@ class Browse:
 
         Whoever waits for the first result has it while the rest is resolved.
         """
-        for key in list(islice(self._heard_of, _A_FEW)):
+        first, self._rested = not self._rested, True
+        for key in list(islice(self._heard_of, 1 if first else _A_FEW)):
             self._resolve(key, self._heard_of.pop(key), fresh=False)
         if self._heard_of:
-            self._engine.loop.call_soon(self._resolve_some)
+            # Another thread gets its turn while this one rests, not sooner.
+            self._engine.loop.call_later(_REST if first else 0.0, self._resolve_some)
 
     def _resolve(self, key: str, name: str, *, fresh: bool) -> None:
         info = self._info(name)
