@@ -12,6 +12,8 @@ import pytest
 
 HEADINGS = ["What it resolves", "Install", "Configure", "Example", "Limits"]
 ROOT = Path(__file__).resolve().parent.parent
+BUNDLED = ROOT / "plugins"
+README = (ROOT / "README.md").read_text()
 PLUGINS = sorted(
     path.parent
     for folder in ("plugins", "docs/examples")
@@ -62,6 +64,12 @@ def guids(folder: Path) -> list[uuid.UUID]:
 def test_a_plugin_has_the_shape_of_one(folder: Path) -> None:
     """Who has read one has read all."""
     assert problems(folder, (ROOT / "LICENSE").read_text()) == []
+
+
+def test_the_readme_lists_the_bundled_providers() -> None:
+    """Each with a link to its own."""
+    linked = re.findall(r"^\| \[(nspkit-\w+)\]\(plugins/\1/README\.md\)", README, re.MULTILINE)
+    assert sorted(linked) == sorted(folder.name for folder in PLUGINS if folder.parent == BUNDLED)
 
 
 def test_a_new_package_has_the_shape_of_one(tmp_path: Path) -> None:
