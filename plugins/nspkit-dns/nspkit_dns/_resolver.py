@@ -1,0 +1,89 @@
+"""Everything of one started provider: routes, and the questions that are under way."""
+
+from __future__ import annotations
+
+from threading import get_ident
+from typing import TYPE_CHECKING
+
+from nspkit_dns._flight import Flight
+from nspkit_dns._routes import Routes
+from nspkit_dns._wait import Waker
+
+if TYPE_CHECKING:
+    from nspkit_dns._asker import Asker
+    from nspkit_dns._settings import Settings
+    from nspkit_dns._wire import Question
+
+    Key = tuple[Question, int]
+
+_MOST_IDLE = 8
+
+
+class Resolver:
+    """The table of what is under way, without a lock.
+
+    Each step is one that a dictionary or a list makes whole; who takes part appends first and
+    looks after, and so sees what another one has done. Thus no signal and no finaliser that looks
+    something up can meet a lock of the thread that it interrupts.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Open nothing."""
+        self.settings = settings
+        self.routes = Routes(settings)
+        self._flights: dict[Key, Flight] = {}
+        self._idle: list[Waker] = []
+
+    def join(self, question: Question, waiter: Asker) -> Flight:
+        """Return the flight of a question, with one who waits for it more."""
+        route = self.routes.to(question.name)
+        key = (question, id(route))  # which lives as long as the flight
+        while True:
+            flight = self._flights.get(key)
+            if flight is None:
+                flight = self._flights.setdefault(key, Flight(question, route))
+            flight.waiters.append(waiter)
+            pilot = flight.pilot.get("pilot")
+            if pilot is not None and pilot.thread == get_ident():
+                # This is a signal handler or finaliser in the midst of the pilot's own work, who
+                # goes on when this one has come back: it asks for itself.
+                flight.waiters.remove(waiter)
+                flight = Flight(question, route)
+                flight.waiters.append(waiter)
+                return flight
+            if not flight.is_over:
+                return flight
+            flight.waiters.remove(waiter)
+            self._remove(key, flight)
+
+    def retire(self, flight: Flight) -> None:
+        """Have nobody join a flight any more."""
+        flight.is_over = True
+        self._remove((flight.question, id(flight.route)), flight)
+
+    def _remove(self, key: Key, flight: Flight) -> None:
+        if self._flights.get(key) is flight:
+            self._flights.pop(key, None)
+
+    def waker(self) -> Waker:
+        """Return a waker that nobody uses."""
+        try:
+            waker = self._idle.pop()
+        except IndexError:
+            return Waker()
+        waker.quiet()
+        return waker
+
+    def give_back(self, waker: Waker) -> None:
+        """Keep a waker for the next one."""
+        if len(self._idle) < _MOST_IDLE:
+            self._idle.append(waker)
+        else:
+            waker.close()
+
+    def close(self) -> None:
+        """Close what is left."""
+        while self._flights:
+            self._flights.popitem()[1].close()
+        while self._idle:
+            self._idle.pop().close()

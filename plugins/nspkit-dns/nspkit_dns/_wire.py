@@ -1,0 +1,206 @@
+"""Messages: questions as bytes, and what of the bytes that arrive is the answer to one."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+import dns.entropy
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdataset
+import dns.rdatatype
+import dns.tsig
+import dns.update
+
+from nspkit.errors import AccessDeniedError, ErrorCode, NspError, error_for
+from nspkit_dns._names import text_of
+
+_HEADER = struct.Struct("!HHHHHH")
+_TYPE_AND_CLASS = struct.Struct("!HH")
+_OPT = struct.Struct("!BHHIH")
+_RD, _QR = 0x0100, 0x8000
+_OPCODE = 0x7800
+_MOST_ALIASES = 16
+
+NOERROR, NXDOMAIN = dns.rcode.NOERROR, dns.rcode.NXDOMAIN
+IN = dns.rdataclass.IN
+CNAME, SOA = dns.rdatatype.CNAME, dns.rdatatype.SOA
+
+
+class Question(NamedTuple):
+    """What is asked: a name, absolute, and a type of records."""
+
+    name: dns.name.Name
+    type: int
+
+    def __str__(self) -> str:
+        return f"'{text_of(self.name)}' {dns.rdatatype.to_text(dns.rdatatype.RdataType(self.type))}"
+
+
+class Ask:
+    """A question on its way to one server."""
+
+    __slots__ = ("_asked", "_key", "_length", "_mac", "_wire_id", "wire")
+
+    def __init__(self, question: Question, edns: int, key: dns.tsig.Key | None) -> None:
+        """Write it as bytes, with an id that nobody can guess."""
+        self._key = key
+        self._mac = b""
+        number = dns.entropy.random_16()
+        self._wire_id = number.to_bytes(2, "big")
+        name = question.name.to_wire()
+        assert name is not None  # it is only where one gives it a file
+        self._length = len(name)
+        self._asked = name.lower() + _TYPE_AND_CLASS.pack(question.type, IN)
+        self.wire = (
+            _HEADER.pack(number, _RD, 1, 0, 0, 1 if edns else 0)
+            + name
+            + self._asked[self._length :]
+            + (_OPT.pack(0, dns.rdatatype.OPT, edns, 0, 0) if edns else b"")
+        )
+        if key is not None:
+            self._sign(dns.message.from_wire(self.wire), key)
+
+    def _sign(self, message: dns.message.Message, key: dns.tsig.Key) -> None:
+        message.use_tsig(key)
+        self.wire = message.to_wire()
+        self._mac = message.mac or b""
+
+    def accept(self, wire: bytes) -> dns.message.Message | None:
+        """Return the answer that some bytes are; None if they are no answer to this.
+
+        Raises:
+            NspError: The server refuses the key (WSAEACCES 10013).
+        """
+        if not self._concerns(wire):
+            return None
+        try:
+            return dns.message.from_wire(
+                wire, keyring=self._key, request_mac=self._mac if _is_data(wire) else b""
+            )
+        except dns.tsig.PeerError as error:
+            raise refused_key(self._key, error) from error
+        except Exception:  # dnspython's parsers raise what comes: it is no message
+            return None
+
+    def _concerns(self, wire: bytes) -> bool:
+        """Compare id, kind and question, before anything is parsed."""
+        if len(wire) < 12 or wire[:2] != self._wire_id:
+            return False
+        _, flags, questions, *_ = _HEADER.unpack_from(wire)
+        if not flags & _QR or flags & _OPCODE:
+            return False
+        if questions == 0:  # a server that could not even read the question
+            return not _is_data(wire) and wire[3] & 0xF != 0
+        end = 12 + self._length
+        return (
+            questions == 1
+            and wire[12:end].lower() == self._asked[: self._length]
+            and wire[end : end + 4] == self._asked[self._length :]
+        )
+
+
+class AskUpdate(Ask):
+    """An update on its way to the server of its zone."""
+
+    __slots__ = ()
+
+    def __init__(self, message: dns.update.UpdateMessage, key: dns.tsig.Key | None) -> None:
+        """Write it as bytes, signed if there is a key."""
+        self._key = key
+        self._mac = b""
+        if key is None:
+            self.wire = message.to_wire()
+        else:
+            self._sign(message, key)
+        self._wire_id = self.wire[:2]
+
+    def _concerns(self, wire: bytes) -> bool:
+        if len(wire) < 12 or wire[:2] != self._wire_id:
+            return False
+        flags = _HEADER.unpack_from(wire)[1]
+        return bool(flags & _QR) and flags & _OPCODE == 5 << 11
+
+
+def _is_data(wire: bytes) -> bool:
+    """Whether the code in the header lets data follow, which has to be signed then."""
+    return wire[3] & 0xF in (NOERROR, NXDOMAIN)
+
+
+def refused_key(key: dns.tsig.Key | None, error: Exception) -> NspError:
+    """Return the error for a server that does not accept a key."""
+    name = "" if key is None else f" '{text_of(key.name)}'"
+    return AccessDeniedError(
+        f"the server does not accept the TSIG key{name}: {str(error) or type(error).__name__}; "
+        "compare its name, secret and algorithm, and the clocks"
+    )
+
+
+class Answer(NamedTuple):
+    """What a server says to a question.
+
+    Attributes:
+        names: The name asked for, and the aliases from there, the canonical name last.
+        records: The records, if there are any.
+        exists: Whether there is such a name; False is NXDOMAIN.
+        ttl: How long all of it holds, in seconds.
+        is_end: Whether the server has said all that there is; False where an alias leads to
+            names that it knows nothing of.
+    """
+
+    names: tuple[dns.name.Name, ...]
+    records: dns.rdataset.Rdataset | None
+    exists: bool
+    ttl: int
+    is_end: bool
+
+    @property
+    def canonical(self) -> dns.name.Name:
+        """The name that the records belong to."""
+        return self.names[-1]
+
+
+def read(message: dns.message.Message, question: Question) -> Answer:
+    """Return what a message says to a question.
+
+    Raises:
+        NspError: Aliases that lead nowhere (WSAELOOP 10062).
+    """
+    names = [question.name]
+    ttl = 2**31 - 1
+    while True:
+        records = _records(message, names[-1], question.type)
+        if records is not None:
+            return Answer(tuple(names), records, True, min(ttl, records.ttl), True)
+        alias = _records(message, names[-1], CNAME)
+        if alias is None:
+            break
+        ttl = min(ttl, alias.ttl)
+        target = alias[0].target
+        if target in names or len(names) > _MOST_ALIASES:
+            raise loop(question)
+        names.append(target)
+    exists = message.rcode() != NXDOMAIN
+    told = any(records.rdtype == SOA for records in message.authority)
+    return Answer(tuple(names), None, exists, ttl, len(names) == 1 or told or not exists)
+
+
+def _records(
+    message: dns.message.Message, name: dns.name.Name, kind: int
+) -> dns.rdataset.Rdataset | None:
+    found = message.get_rrset(dns.message.ANSWER, name, IN, dns.rdatatype.RdataType(kind))
+    return found or None
+
+
+def loop(question: Question) -> NspError:
+    """Return the error for a name whose aliases lead nowhere."""
+    return error_for(
+        ErrorCode.WSAELOOP,
+        f"{question} has no answer: its aliases (CNAME) lead in a circle, or are more than "
+        f"{_MOST_ALIASES}",
+    )
