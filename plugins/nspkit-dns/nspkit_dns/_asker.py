@@ -184,7 +184,7 @@ class Asker:
 
     def _ended(self, flights: list[Flight]) -> NspError:
         asked = ", ".join(
-            f"{one.question} ({one.report() or 'not asked yet'})"
+            f"{one.shown} ({one.report() or 'not asked yet'})"
             for one in flights
             if one.outcome is None
         )

@@ -95,6 +95,11 @@ class Flight:
             self._keep_time(monotonic())
 
     @property
+    def shown(self) -> str:
+        """What is asked, as messages name it."""
+        return str(self.question)
+
+    @property
     def is_begun(self) -> bool:
         """Whether a server was asked."""
         return self._deadline > 0
@@ -225,7 +230,7 @@ class Flight:
         if now >= self._deadline:
             self.end(
                 OperationTimeoutError(
-                    f"{self.question} has no answer after {self.route.timeout:g} s: "
+                    f"{self.shown} has no answer after {self.route.timeout:g} s: "
                     f"{self.report()}; see the settings nameservers, zones and timeout"
                 )
             )
@@ -233,7 +238,7 @@ class Flight:
             self._ask_next(now)
 
     def _failure(self) -> NspError:
-        text = f"{self.question} has no answer: {self.report()}"
+        text = f"{self.shown} has no answer: {self.report()}"
         codes = [code for code, _ in self._notes.values() if code]
         if ErrorCode.WSATRY_AGAIN in codes or not codes:
             return TryAgainError(text)

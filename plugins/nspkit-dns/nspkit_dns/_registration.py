@@ -78,7 +78,7 @@ def _message(
     message = dns.update.UpdateMessage(zone)
     if before.is_gone:
         message.absent(instance.name)  # the name must not be in use
-    was = {(name, kind): data for name, kind, data in _records(instance, before, ttl)}
+    was = {(name, kind): data for name, kind, data in _records(instance, before, 0)}
     will = {(name, kind): data for name, kind, data in _records(instance, after, ttl)}
     for name, kind in {**was, **will}:
         if not before.is_gone or name != instance.name:
@@ -92,7 +92,7 @@ def _message(
 def _records(
     instance: Instance, state: State, ttl: int
 ) -> Iterator[tuple[dns.name.Name, dns.rdatatype.RdataType, dns.rdataset.Rdataset]]:
-    """Yield the records of an instance and of its hosts."""
+    """Yield the records of an instance and of its hosts; a prerequisite has no time to live."""
     strings = dns.rdataset.Rdataset(_update.IN, TXT)
     if state.strings is not None:
         strings.add(_text(state.strings), ttl)

@@ -11,10 +11,11 @@ from nspkit_dns._wait import Waker
 
 if TYPE_CHECKING:
     from nspkit_dns._asker import Asker
+    from nspkit_dns._routes import Route
     from nspkit_dns._settings import Settings
     from nspkit_dns._wire import Question
 
-    Key = tuple[Question, int]
+    Key = tuple[tuple[bytes, ...], int, int]
 
 _MOST_IDLE = 8
 
@@ -37,7 +38,7 @@ class Resolver:
     def join(self, question: Question, waiter: Asker) -> Flight:
         """Return the flight of a question, with one who waits for it more."""
         route = self.routes.to(question.name)
-        key = (question, id(route))  # which lives as long as the flight
+        key = _key(question, route)
         while True:
             flight = self._flights.get(key)
             if flight is None:
@@ -59,7 +60,7 @@ class Resolver:
     def retire(self, flight: Flight) -> None:
         """Have nobody join a flight any more."""
         flight.is_over = True
-        self._remove((flight.question, id(flight.route)), flight)
+        self._remove(_key(flight.question, flight.route), flight)
 
     def _remove(self, key: Key, flight: Flight) -> None:
         if self._flights.get(key) is flight:
@@ -87,3 +88,9 @@ class Resolver:
             self._flights.popitem()[1].close()
         while self._idle:
             self._idle.pop().close()
+
+
+def _key(question: Question, route: Route) -> Key:
+    # The hash of a dnspython name is computed anew each time, byte by byte. The flight keeps the
+    # route, so that its address means nothing else as long as it is in the table.
+    return tuple(map(bytes.lower, question.name.labels)), question.type, id(route)

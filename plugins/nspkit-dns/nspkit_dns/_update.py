@@ -62,6 +62,11 @@ class UpdateFlight(Flight):
         self._message = message
         self._key = key
 
+    @property
+    def shown(self) -> str:
+        """What is asked, as messages name it."""
+        return f"the update of the zone '{text_of(self.question.name)}'"
+
     def is_told(self, code: int) -> bool:
         """Take any answer: what one server refuses another one would refuse too."""
         return True
@@ -124,9 +129,8 @@ def send(resolver: Resolver, domain: dns.name.Name, message: dns.update.UpdateMe
 
 
 def _refused(code: dns.rcode.Rcode, flight: UpdateFlight) -> NspError:
-    zone = text_of(flight.question.name)
     servers = ", ".join(map(str, flight.route.servers))
-    text = f"the update of the zone '{zone}' at {servers} is answered {dns.rcode.to_text(code)}"
+    text = f"{flight.shown} at {servers} is answered {dns.rcode.to_text(code)}"
     if code == dns.rcode.REFUSED:
         way_out = "let the server take it (allow-update, update-policy), or set 'tsig'"
         return error_for(ErrorCode.WSAEREFUSED, f"{text}: {way_out}")

@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
 import pytest
 from nspkit_dns import DnsProvider
 
@@ -152,6 +156,7 @@ class Dig:
     """The `dig` command, at one server."""
 
     def __init__(self, program: str, port: int) -> None:
+        self.address = f"127.0.0.1:{port}"
         self.command = [program, "@127.0.0.1", "-p", str(port)]
 
     def __call__(self, *arguments: str) -> list[str]:
@@ -178,21 +183,17 @@ class Dig:
         return ""
 
 
-def nothing_up(port: int, dig: Dig, zone: str) -> Callable[[], bool]:
-    """A function that says whether a server answers for a zone."""
-    return lambda: dig.status(zone, "SOA") == "NOERROR"
-
-
 class Named:
     """A bind9 with zones of the tests' own."""
 
-    def __init__(self, port: int, dig: Dig, tls: int, https: int, authority: Path) -> None:
+    def __init__(self, port: int, dig: Dig, tls: int, https: int, folder: Path) -> None:
         self.port = port
+        self.folder = folder
         self.address = f"127.0.0.1:{port}"
         self.dig = dig
         self.tls = f"tls://127.0.0.1:{tls}#ns.main.test"
         self.https = f"https://127.0.0.1:{https}/dns-query#ns.main.test"
-        self.authority = authority
+        self.authority = folder / "cert.pem"
 
 
 _NAMED = """\
@@ -270,7 +271,82 @@ def named(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with Daemon([binary, "-g", "-n", "1", "-c", "named.conf"], folder) as daemon:
         digging = Dig(dig, port)
         daemon.wait_until(lambda: digging.status("main.test", "SOA") == "NOERROR")
-        yield Named(port, digging, tls, https, folder / "cert.pem")
+        yield Named(port, digging, tls, https, folder)
+
+
+_KNOT = """\
+server:
+    rundir: "{folder}"
+    listen: 127.0.0.1@{port}
+database:
+    storage: "{folder}"
+log:
+  - target: stderr
+    any: warning
+template:
+  - id: default
+    storage: "{folder}"
+    semantic-checks: off
+    zonefile-load: whole
+    journal-content: none
+zone:
+  - domain: main.test
+    file: "{zones}/main"
+  - domain: other.test
+    file: "{zones}/other"
+"""
+
+
+@pytest.fixture(scope="session")
+def knot(program: Program, named: Named, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dig]:
+    """A knot that has the same zones, and `dig` at it."""
+    folder = tmp_path_factory.mktemp("knot")
+    binary, dig, port = program("knotd"), program("dig"), free_port()
+    configuration = _KNOT.format(folder=folder, port=port, zones=named.folder)
+    (folder / "knot.conf").write_text(configuration)
+    with Daemon([binary, "-c", "knot.conf"], folder) as daemon:
+        digging = Dig(dig, port)
+        daemon.wait_until(lambda: digging.status("other.test", "SOA") == "NOERROR")
+        yield digging
+
+
+_UNBOUND = """\
+server:
+    directory: "{folder}"
+    chroot: ""
+    username: ""
+    pidfile: ""
+    use-syslog: no
+    interface: 127.0.0.1
+    port: {port}
+    do-ip6: no
+    do-not-query-localhost: no
+    module-config: "iterator"
+    local-zone: "test." nodefault
+stub-zone:
+    name: "main.test"
+    stub-addr: 127.0.0.1@{behind}
+stub-zone:
+    name: "other.test"
+    stub-addr: 127.0.0.1@{behind}
+remote-control:
+    control-enable: no
+"""
+
+
+@pytest.fixture(scope="session")
+def unbound(
+    program: Program, named: Named, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Dig]:
+    """An unbound, which asks the bind9 and remembers what that says, and `dig` at it."""
+    folder = tmp_path_factory.mktemp("unbound")
+    binary, dig, port = program("unbound"), program("dig"), free_port()
+    configuration = _UNBOUND.format(folder=folder, port=port, behind=named.port)
+    (folder / "unbound.conf").write_text(configuration)
+    with Daemon([binary, "-d", "-p", "-c", "unbound.conf"], folder) as daemon:
+        digging = Dig(dig, port)
+        daemon.wait_until(lambda: digging.status("main.test", "SOA") == "NOERROR")
+        yield digging
 
 
 @pytest.fixture
@@ -310,3 +386,125 @@ def asking(make_host: MakeHost) -> Callable[..., Ask]:
 def ask(asking: Callable[..., Ask], named: Named) -> Ask:
     """A function that looks up at the bind9, and returns all results."""
     return asking(nameservers=[named.address])
+
+
+# -- servers that do what a test says --------------------------------------------------------------
+
+
+class FakeServer:
+    """A server at 127.0.0.1, for UDP and TCP, that answers each question as a function says.
+
+    The function is given the question and the transport, and returns the packets to send: one, a
+    list of them, or None for no answer at all. Over TCP, bytes that it returns are sent as they
+    are, after their length; None closes the connection.
+    """
+
+    def __init__(self, answer: Callable[[dns.message.Message, str], Any]) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, str, str]] = []
+        self.port = 0
+        self._ends = False
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def address(self) -> str:
+        """What stands in the setting ``nameservers``."""
+        return f"127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.port = free_port()
+        self._udp = socket.socket(type=socket.SOCK_DGRAM)
+        self._udp.bind(("127.0.0.1", self.port))
+        self._tcp = socket.socket()
+        self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._tcp.bind(("127.0.0.1", self.port))
+        self._tcp.listen(100)
+        for target in (self._serve_udp, self._serve_tcp):
+            self._threads.append(threading.Thread(target=target, daemon=True))
+            self._threads[-1].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends = True
+        with socket.socket(type=socket.SOCK_DGRAM) as waking:
+            waking.sendto(b"", ("127.0.0.1", self.port))
+        with contextlib.suppress(OSError), socket.socket() as waking:
+            waking.connect(("127.0.0.1", self.port))
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        self._udp.close()
+        self._tcp.close()
+
+    def questions(self) -> list[tuple[str, str]]:
+        """Name and type of all that was asked."""
+        return [(name, kind) for name, kind, _ in self.asked]
+
+    def _replies(self, wire: bytes, transport: str) -> list[bytes]:
+        query = dns.message.from_wire(wire)
+        [question] = query.question
+        kind = dns.rdatatype.to_text(question.rdtype)
+        self.asked.append((question.name.to_text(omit_final_dot=True), kind, transport))
+        replies = self.answer(query, transport)
+        if replies is None:
+            return []
+        several = replies if isinstance(replies, list) else [replies]
+        return [one if isinstance(one, bytes) else one.to_wire() for one in several]
+
+    def _serve_udp(self) -> None:
+        while True:
+            wire, peer = self._udp.recvfrom(65535)
+            if self._ends:
+                return
+            for reply in self._replies(wire, "udp"):
+                self._udp.sendto(reply, peer)
+
+    def _serve_tcp(self) -> None:
+        while True:
+            connection, _ = self._tcp.accept()
+            with connection:
+                if self._ends:
+                    return
+                connection.settimeout(PATIENCE)
+                with contextlib.suppress(OSError):
+                    length = int.from_bytes(connection.recv(2, socket.MSG_WAITALL), "big")
+                    wire = connection.recv(length, socket.MSG_WAITALL)
+                    for reply in self._replies(wire, "tcp"):
+                        connection.sendall(len(reply).to_bytes(2, "big") + reply)
+
+
+def reply_to(query: dns.message.Message, *records: str, rcode: int = 0) -> dns.message.Message:
+    """An answer with these records, each ``"name ttl type data"``."""
+    response = dns.message.make_response(query)
+    response.set_rcode(dns.rcode.Rcode(rcode))
+    for record in records:
+        name, ttl, kind, data = record.split(" ", 3)
+        response.answer.append(dns.rrset.from_text(name, int(ttl), "IN", kind, data))
+    return response
+
+
+def of_type(query: dns.message.Message, kind: str) -> bool:
+    """Whether a question is for records of a type."""
+    return query.question[0].rdtype == dns.rdatatype.from_text(kind)
+
+
+@pytest.fixture
+def fake() -> Iterator[Callable[..., FakeServer]]:
+    """A function that starts a server which answers as a function says."""
+    with contextlib.ExitStack() as stack:
+        yield lambda answer: stack.enter_context(FakeServer(answer))
+
+
+@pytest.fixture
+def tools() -> type[Tools]:
+    """What tests make answers with; a conftest.py cannot be imported."""
+    return Tools
+
+
+class Tools:
+    """What tests make answers with."""
+
+    reply_to = staticmethod(reply_to)
+    of_type = staticmethod(of_type)
+    free_port = staticmethod(free_port)
+    KEY = KEY
+    WRONG_KEY = WRONG_KEY
