@@ -8,6 +8,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Protocol
 
+from nspkit.errors import NspError
 from nspkit_dns._wait import READ, WRITE
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Udp:
                 if message is not None:
                     return message
                 self.packets += 1
+        except NspError:  # which is an OSError
+            raise
         except BlockingIOError:
             pass
         except OSError as error:
@@ -155,6 +158,8 @@ class Stream:
         try:
             self._go_on()
             return self._receive()
+        except NspError:  # which is an OSError
+            raise
         except (ssl.SSLWantReadError, BlockingIOError):
             self.event = READ
         except ssl.SSLWantWriteError:

@@ -401,6 +401,7 @@ class FakeServer:
 
     def __init__(self, answer: Callable[[dns.message.Message, str], Any]) -> None:
         self.answer = answer
+        self.heard: Callable[[Any], object] = lambda _peer: None
         self.asked: list[tuple[str, str, str]] = []
         self.port = 0
         self._ends = False
@@ -440,7 +441,7 @@ class FakeServer:
         return [(name, kind) for name, kind, _ in self.asked]
 
     def _replies(self, wire: bytes, transport: str) -> list[bytes]:
-        query = dns.message.from_wire(wire)
+        query = dns.message.from_wire(wire, keyring=False)
         [question] = query.question
         kind = dns.rdatatype.to_text(question.rdtype)
         self.asked.append((question.name.to_text(omit_final_dot=True), kind, transport))
@@ -455,6 +456,7 @@ class FakeServer:
             wire, peer = self._udp.recvfrom(65535)
             if self._ends:
                 return
+            self.heard(peer)
             for reply in self._replies(wire, "udp"):
                 self._udp.sendto(reply, peer)
 
