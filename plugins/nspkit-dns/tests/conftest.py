@@ -283,17 +283,27 @@ database:
 log:
   - target: stderr
     any: warning
+key:
+  - id: update.key
+    algorithm: hmac-sha256
+    secret: {secret}
+acl:
+  - id: updates
+    key: update.key
+    action: update
 template:
   - id: default
     storage: "{folder}"
     semantic-checks: off
     zonefile-load: whole
-    journal-content: none
 zone:
   - domain: main.test
     file: "{zones}/main"
   - domain: other.test
     file: "{zones}/other"
+  - domain: dyn.test
+    file: "{folder}/dynamic"
+    acl: updates
 """
 
 
@@ -302,7 +312,10 @@ def knot(program: Program, named: Named, tmp_path_factory: pytest.TempPathFactor
     """A knot that has the same zones, and `dig` at it."""
     folder = tmp_path_factory.mktemp("knot")
     binary, dig, port = program("knotd"), program("dig"), free_port()
-    configuration = _KNOT.format(folder=folder, port=port, zones=named.folder)
+    (folder / "dynamic").write_text(DYNAMIC)
+    configuration = _KNOT.format(
+        folder=folder, port=port, zones=named.folder, secret=KEY["secret"]
+    )
     (folder / "knot.conf").write_text(configuration)
     with Daemon([binary, "-c", "knot.conf"], folder) as daemon:
         digging = Dig(dig, port)
