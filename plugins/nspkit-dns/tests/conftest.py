@@ -313,9 +313,7 @@ def knot(program: Program, named: Named, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("knot")
     binary, dig, port = program("knotd"), program("dig"), free_port()
     (folder / "dynamic").write_text(DYNAMIC)
-    configuration = _KNOT.format(
-        folder=folder, port=port, zones=named.folder, secret=KEY["secret"]
-    )
+    configuration = _KNOT.format(folder=folder, port=port, zones=named.folder, secret=KEY["secret"])
     (folder / "knot.conf").write_text(configuration)
     with Daemon([binary, "-c", "knot.conf"], folder) as daemon:
         digging = Dig(dig, port)
@@ -370,7 +368,8 @@ def make_host() -> Iterator[MakeHost]:
     def make(**settings: Any) -> nspkit.Host:
         catalog = nspkit.Catalog()
         catalog.install(DnsProvider)
-        settings.setdefault("search", [])
+        if settings.setdefault("search", []) is None:  # that of resolv.conf
+            del settings["search"]
         hosts.append(nspkit.Host(catalog=catalog, settings={"dns": settings}))
         return hosts[-1]
 
