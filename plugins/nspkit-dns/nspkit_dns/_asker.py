@@ -45,9 +45,23 @@ class Asker:
         cancellation.on_cancel(self._cancel)
 
     def run(self, task: Task[T]) -> T:
-        """Return the result of one task."""
-        [result] = self.results([task])
-        return result
+        """Return the result of one task; the errors are those of `results`."""
+        flights: list[Flight] = []
+        outcomes: Any = None
+        try:
+            while True:
+                try:
+                    questions = task.send(outcomes)
+                except StopIteration as stop:
+                    result: T = stop.value
+                    return result
+                for question in questions:
+                    flights.append(self._resolver.join(question, self))  # noqa: PERF401
+                self._work([flights])
+                outcomes = [flight.outcome for flight in flights]
+                self._leave(flights)
+        finally:
+            self._leave(flights)
 
     def wait(self, flight: Flight) -> Outcome:
         """Return the outcome of a flight that nobody else waits for."""

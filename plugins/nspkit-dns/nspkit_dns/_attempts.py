@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import dns.message
 
     from nspkit_dns._servers import Server
-    from nspkit_dns._wire import Ask
+    from nspkit_dns._wire import Ask, Plain
 
 _LARGEST = 65535
 _AT_ONCE = 64
@@ -34,7 +34,7 @@ class Attempt(Protocol):
     socket: socket.socket
     event: int
 
-    def advance(self) -> dns.message.Message | None:
+    def advance(self) -> dns.message.Message | Plain | None:
         """Go on as far as it goes now; return the answer when it is there."""
 
 
@@ -61,7 +61,7 @@ class Udp:
             self.socket.close()
             raise
 
-    def advance(self) -> dns.message.Message | None:
+    def advance(self) -> dns.message.Message | Plain | None:
         """Take packets until one of them is the answer; others are passed over."""
         try:
             for _ in range(_AT_ONCE):
@@ -153,7 +153,7 @@ class Stream:
             self.socket.close()
             raise
 
-    def advance(self) -> dns.message.Message | None:
+    def advance(self) -> dns.message.Message | Plain | None:
         """Connect, shake hands, send and receive, as far as each goes now."""
         try:
             self._go_on()
@@ -196,7 +196,7 @@ class Stream:
             self._unsent = self._unsent[sent:]
         self.event = READ
 
-    def _receive(self) -> dns.message.Message | None:
+    def _receive(self) -> dns.message.Message | Plain | None:
         for _ in range(_AT_ONCE):
             data = self.socket.recv(_LARGEST)
             if not data:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nspkit_dns._routes import Route
     from nspkit_dns._servers import Server
-    from nspkit_dns._wire import Answer
+    from nspkit_dns._wire import Answer, Plain
 
     Outcome = Answer | NspError
 
@@ -145,7 +145,7 @@ class Flight:
             if message is not None:
                 self._take(attempt, message)
 
-    def _take(self, attempt: Attempt, message: dns.message.Message) -> None:
+    def _take(self, attempt: Attempt, message: dns.message.Message | Plain) -> None:
         code = message.rcode()
         server = attempt.server
         if message.flags & dns.flags.TC and isinstance(attempt, Udp):
@@ -168,7 +168,7 @@ class Flight:
         """Say whether an answer with this code is taken; else the next server is asked."""
         return code in (NOERROR, NXDOMAIN)
 
-    def _read(self, message: dns.message.Message) -> Any:
+    def _read(self, message: dns.message.Message | Plain) -> Any:
         return read(message, self.question)
 
     def _ask_next(self, now: float) -> None:

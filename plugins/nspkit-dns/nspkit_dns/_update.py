@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from nspkit_dns._resolver import Resolver
     from nspkit_dns._routes import Route
     from nspkit_dns._servers import Server
-    from nspkit_dns._wire import Ask
+    from nspkit_dns._wire import Ask, Plain
 
 IN = dns.rdataclass.IN
 SOA = dns.rdatatype.SOA
@@ -80,7 +80,7 @@ class UpdateFlight(Flight):
             server = server._replace(transport="tcp")
         return super()._attempt(server)
 
-    def _read(self, message: dns.message.Message) -> Any:
+    def _read(self, message: dns.message.Message | Plain) -> Any:
         code = message.rcode()
         return Answer((self.question.name,), None, code == dns.rcode.NOERROR, int(code), True)
 

@@ -87,6 +87,14 @@ ns  A   127.0.0.1
 web A   192.0.2.200
 """
 
+EXAMPLE = """\
+www 60 A 192.0.2.80
+www 60 AAAA 2001:db8::80
+_http._tcp PTR Start._http._tcp
+Start._http._tcp SRV 0 0 8080 www
+Start._http._tcp TXT "path=/"
+"""
+
 REVERSE = """\
 $TTL 300
 @ SOA ns.main.test. hostmaster.main.test. 1 3600 600 86400 60
@@ -216,6 +224,7 @@ zone "other.test" {{ type primary; file "other"; }};
 zone "2.0.192.in-addr.arpa" {{ type primary; file "reverse"; }};
 zone "dyn.test" {{ type primary; file "dynamic"; allow-update {{ key "update.key"; }}; }};
 zone "secret.test" {{ type primary; file "other2"; allow-query {{ key "update.key"; }}; }};
+zone "example.org" {{ type primary; file "example"; }};
 zone "refused.test" {{ type primary; file "other3"; allow-query {{ none; }}; }};
 """
 
@@ -262,6 +271,7 @@ def named(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     (folder / "main").write_text(ZONE + big + many + listed)
     for name in ("other", "other2", "other3"):
         (folder / name).write_text(OTHER)
+    (folder / "example").write_text(OTHER + EXAMPLE)
     (folder / "reverse").write_text(REVERSE)
     (folder / "dynamic").write_text(DYNAMIC)
     port, tls, https = free_port(), free_port(), free_port()
