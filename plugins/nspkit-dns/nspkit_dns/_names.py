@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import dns.exception
 import dns.name
 
@@ -38,7 +40,7 @@ def name_in(text: str, *, idna: bool = True, relative: bool = False) -> dns.name
         else:
             name = dns.name.from_text(_escaped(text), None)
         absolute = name if name.is_absolute() else name.concatenate(dns.name.root)
-    except (dns.exception.DNSException, UnicodeError) as error:
+    except (dns.exception.DNSException, ValueError, struct.error) as error:  # of older releases
         cause = str(error) or type(error).__name__
         raise InvalidArgumentError(
             f"{text!r:.80} is no name of the DNS ({cause:.120}): give labels of 1 to 63 bytes (in "

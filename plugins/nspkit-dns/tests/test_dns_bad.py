@@ -233,6 +233,25 @@ def test_a_flood_does_not_fill_the_memory(fake: Any) -> None:
     assert kept < 5_000_000
 
 
+def test_asking_again_and_again_keeps_few_sockets(fake: Any) -> None:
+    """Of many attempts at a silent server the last eight are waited for."""
+    server = fake(lambda *_: None)
+    provider = DnsProvider()
+    with Resources() as resources:
+        settings = {"nameservers": [server.address], "timeout": 60, "retry": 0.01, "search": []}
+        provider.nsp_startup(settings, resources)
+        cancellation = Cancellation()
+        server.heard = lambda _peer: len(server.asked) > 30 and cancellation.cancel()
+        results = provider.nsp_lookup_service(Query("x.test", protocols=V4), cancellation)
+        seen: list[int] = []
+        flights = provider._resolver._flights
+        cancellation.on_cancel(lambda: seen.extend(len(one._attempts) for one in flights.values()))
+        with pytest.raises(NspError):
+            list(results)
+    assert seen
+    assert max(seen) <= 9
+
+
 def test_a_stream_without_an_end_is_left(asking: Callable[..., Ask], fake: Any) -> None:
     """A message has a length; what comes behind it is not even read."""
 
