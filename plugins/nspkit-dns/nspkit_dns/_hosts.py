@@ -11,7 +11,7 @@ import dns.reversename
 
 from nspkit import SVCID_HOSTNAME, Address, LookupFlags, ResultFlags, Service
 from nspkit.errors import InvalidArgumentError, NoDataError, NspError, ServiceNotFoundError
-from nspkit_dns._names import candidates, text_of
+from nspkit_dns._names import candidates, is_ours, text_of
 from nspkit_dns._wire import Answer, Question, loop
 
 if TYPE_CHECKING:
@@ -114,11 +114,14 @@ def tried(names: list[dns.name.Name], types: list[int], shown: str) -> Asking:
 
 
 def chased(questions: list[Question]) -> Asking:
-    """Ask, and go after aliases of which a server knows only that they are ones."""
+    """Ask, and go after aliases of which a server knows only that they are ones.
+
+    One that leads to a name that is not looked up here is not gone after.
+    """
     outcomes: list[Outcome] = yield questions
     for number, question in enumerate(questions):
         outcome = outcomes[number]
-        while isinstance(outcome, Answer) and not outcome.is_end:
+        while isinstance(outcome, Answer) and not outcome.is_end and is_ours(outcome.canonical):
             if len(outcome.names) > _MOST_ALIASES:
                 outcome = loop(question)
                 break

@@ -314,3 +314,15 @@ def test_odd_names_of_instances_are_shown(odd: nspkit.Host) -> None:
         "x" * 63,
     }
     assert all(service.attributes == {"k": b"\xff"} for service in found)
+
+
+def test_an_alias_to_a_name_of_others_is_not_gone_after(
+    asking: Callable[..., Ask], fake: Any, tools: Any
+) -> None:
+    """A server cannot have .local asked for in the DNS."""
+    server = fake(
+        lambda query, _: tools.reply_to(query, f"{query.question[0].name} 60 CNAME h.local.")
+    )
+    with pytest.raises(nspkit.errors.NoDataError):
+        asking(nameservers=[server.address])("x.test", protocols=V4)
+    assert server.questions() == [("x.test", "A")]
