@@ -17,7 +17,7 @@ from nspkit.errors import (
     error_for,
 )
 from nspkit_dns._attempts import Attempt, Lengths, Stream, Trouble, Udp
-from nspkit_dns._wire import NOERROR, NXDOMAIN, Ask, Question, read
+from nspkit_dns._wire import NOERROR, NXDOMAIN, Ask, Question, read, refers
 
 if TYPE_CHECKING:
     import socket
@@ -124,9 +124,11 @@ class Flight:
 
     def report(self) -> str:
         """Say what became of each server that was asked."""
-        asked = dict.fromkeys(attempt.server for attempt in self._attempts)
-        notes = {server: text for server, (_, text) in self._notes.items()}
-        for attempt in self._attempts:
+        # Copies, because it may be another thread that works for it just now.
+        attempts = list(self._attempts)
+        asked = dict.fromkeys(attempt.server for attempt in attempts)
+        notes = {server: text for server, (_, text) in dict(self._notes).items()}
+        for attempt in attempts:
             packets = getattr(attempt, "packets", 0)
             silent = f"sent {packets} packets that are no answer" if packets else "does not answer"
             notes.setdefault(attempt.server, silent)
@@ -149,8 +151,10 @@ class Flight:
         code = message.rcode()
         server = attempt.server
         if message.flags & dns.flags.TC and isinstance(attempt, Udp):
-            self._drop(attempt)
-            self._ask(server._replace(transport="tcp"))
+            self._truncated(attempt)
+        elif code == NOERROR and refers(message):
+            text = "refers to other servers, and does not ask them itself"
+            self._failed(server, 0, text, attempt)
         elif self.is_told(code):
             try:
                 self.end(self._read(message))
@@ -163,6 +167,15 @@ class Flight:
         else:
             text = f"answers {dns.rcode.to_text(code)}"
             self._failed(server, _CODES.get(code, ErrorCode.WSATRY_AGAIN), text, attempt)
+
+    def _truncated(self, attempt: Attempt) -> None:
+        tcp = attempt.server._replace(transport="tcp")
+        if tcp in self._notes:  # it is a server of its own too, and was asked already
+            text = f"truncates its answer, and over TCP: {self._notes[tcp][1]}"
+            self._failed(attempt.server, 0, text, attempt)
+            return
+        self._drop(attempt)
+        self._ask(tcp)
 
     def is_told(self, code: int) -> bool:
         """Say whether an answer with this code is taken; else the next server is asked."""

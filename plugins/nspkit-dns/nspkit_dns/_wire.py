@@ -256,6 +256,17 @@ class Answer(NamedTuple):
         return self.names[-1]
 
 
+def refers(message: dns.message.Message | Plain) -> bool:
+    """Say whether a server only names others, and neither knows the answer nor asks for it."""
+    return (
+        not isinstance(message, Plain)
+        and not message.flags & (dns.flags.AA | dns.flags.RA)
+        and not message.answer
+        and any(records.rdtype == dns.rdatatype.NS for records in message.authority)
+        and all(records.rdtype != SOA for records in message.authority)
+    )
+
+
 def read(message: dns.message.Message | Plain, question: Question) -> Answer:
     """Return what a message says to a question.
 

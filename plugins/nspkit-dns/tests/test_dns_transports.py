@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import dns.message
+import dns.rrset
 import pytest
 
 import nspkit
@@ -324,3 +325,38 @@ def test_ids_and_ports_cannot_be_guessed(asking: Callable[..., Ask], fake: Any, 
         ask("x.test", protocols=V4)
     assert len(set(ids)) > 15
     assert len(set(peers)) > 10
+
+
+def test_a_server_that_only_refers_to_others_has_not_answered(
+    asking: Callable[..., Ask], fake: Any, tools: Any
+) -> None:
+    """That is not "no data": the next one is asked."""
+
+    def refer(query: Any, _transport: str) -> Any:
+        response = tools.reply_to(query)
+        response.authority.append(dns.rrset.from_text("test.", 60, "IN", "NS", "ns.test."))
+        return response
+
+    server = fake(refer)
+    other = fake(lambda query, _: tools.reply_to(query, "x.test. 60 A 192.0.2.1"))
+    ask = asking(nameservers=[server.address, other.address], retry=60, timeout=60)
+    assert hosts_of(ask("x.test", protocols=V4)) == {"192.0.2.1"}
+    with pytest.raises(TryAgainError, match="refers to other servers"):
+        asking(nameservers=[server.address])("x.test", protocols=V4)
+
+
+def test_a_server_that_truncates_and_fails_over_tcp_is_asked_once(
+    asking: Callable[..., Ask], fake: Any, tools: Any
+) -> None:
+    """Though both ways to it are set, each of which would lead to the other one."""
+
+    def answer(query: Any, transport: str) -> Any:
+        response = tools.reply_to(query)
+        response.flags |= 0x0200
+        return response if transport == "udp" else None
+
+    server = fake(answer)
+    addresses = [server.address, f"tcp://{server.address}"]
+    with pytest.raises(TryAgainError, match="truncates its answer, and over TCP: it closed"):
+        asking(nameservers=addresses, retry=5, timeout=5)("x.test", protocols=V4)
+    assert [transport for *_, transport in server.asked] == ["udp", "tcp", "udp"]
