@@ -135,9 +135,9 @@ class Asker:
                     raise self._ended(flights)
                 self._turn(waker, flights)
         finally:
-            self.thread = None
             for flight in flights:
                 self._let_go(flight)
+            self.thread = None
             self._waker = None
             self._resolver.give_back(waker)
 
@@ -184,17 +184,25 @@ class Asker:
 
     def _leave(self, flights: list[Flight]) -> None:
         """Wait for them no longer; the last one closes what is open."""
+        self.thread = None
         while flights:
             flight = flights[-1]
+            self._let_go(flight)  # once more: an interrupt may have been quicker than `_work`
             if self in flight.waiters:
                 flight.waiters.remove(self)
-            if not flight.waiters and flight.pilot.setdefault("pilot", self) is self:
-                self._resolver.retire(flight)
-                if flight.waiters:  # one came just now, and may not have seen that it is over
-                    self._let_go(flight)
-                else:
-                    flight.close()
+            self.close_if_last(flight)
             flights.pop()
+
+    def close_if_last(self, flight: Flight) -> None:
+        """Close what is open if nobody waits for it."""
+        while not flight.waiters and flight.pilot.setdefault("pilot", self) is self:
+            self._resolver.retire(flight)
+            if not flight.waiters:
+                flight.close()
+                return
+            # One came just now, and may not have seen that it is over; if that one has left
+            # again by now, this one is the last once more.
+            self._let_go(flight)
 
     def _ended(self, flights: list[Flight]) -> NspError:
         asked = ", ".join(

@@ -34,6 +34,7 @@ class Resolver:
         self.routes = Routes(settings)
         self._flights: dict[Key, Flight] = {}
         self._idle: list[Waker] = []
+        self._is_closed = False
 
     def join(self, question: Question, waiter: Asker) -> Flight:
         """Return the flight of a question, with one who waits for it more."""
@@ -52,10 +53,13 @@ class Resolver:
                 flight = Flight(question, route)
                 flight.waiters.append(waiter)
                 return flight
-            if not flight.is_over:
+            # A pilot that does not work is one that leaves, or that an interrupt has torn out of
+            # leaving and who would be waited for in vain.
+            if not flight.is_over and (pilot is None or pilot.thread is not None):
                 return flight
             flight.waiters.remove(waiter)
             self._remove(key, flight)
+            waiter.close_if_last(flight)
 
     def retire(self, flight: Flight) -> None:
         """Have nobody join a flight any more."""
@@ -81,13 +85,23 @@ class Resolver:
             self._idle.append(waker)
         else:
             waker.close()
+        if self._is_closed:  # by another thread, which may not have seen this one
+            self._close_idle()
 
     def close(self) -> None:
         """Close what is left."""
+        self._is_closed = True
         while self._flights:
             self._flights.popitem()[1].close()
-        while self._idle:
-            self._idle.pop().close()
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        while True:
+            try:
+                waker = self._idle.pop()
+            except IndexError:
+                return
+            waker.close()
 
 
 def _key(question: Question, route: Route) -> Key:

@@ -55,3 +55,57 @@ def test_a_report_may_meet_another_thread_at_work(resolver: Resolver) -> None:
     assert flight.report().endswith(": does not answer")
     flight._attempts = attempts
     flight.close()
+
+
+def test_who_is_torn_out_of_leaving_is_not_waited_for(resolver: Resolver) -> None:
+    """An interrupt may leave behind a pilot that works no more: the next one asks anew."""
+    gone, next_one = Asker(resolver, Cancellation()), Asker(resolver, Cancellation())
+    flight = resolver.join(QUESTION, gone)
+    flight.pilot["pilot"] = gone
+    flight.waiters.clear()
+    other = resolver.join(QUESTION, next_one)
+    assert other is not flight
+    assert resolver.join(QUESTION, Asker(resolver, Cancellation())) is other
+
+
+def test_who_was_interrupted_while_letting_go_does_so_when_leaving(resolver: Resolver) -> None:
+    """Others wait, and one of them has to work."""
+    gone, other = Asker(resolver, Cancellation()), Asker(resolver, Cancellation())
+    flight = resolver.join(QUESTION, gone)
+    resolver.join(QUESTION, other)
+    flight.pilot["pilot"] = gone
+    gone.thread = get_ident()
+    gone._leave([flight])
+    assert flight.pilot == {}
+    assert flight.waiters == [other]
+
+
+class Visited(list[Any]):
+    """Waiters, among whom is one just when the last one looks for the second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def __len__(self) -> int:
+        self.looks += 1
+        return 1 if self.looks == 2 else super().__len__()
+
+
+def test_the_last_one_closes_though_another_one_comes_and_goes(resolver: Resolver) -> None:
+    """The visitor finds that it is over, while the last one finds a visitor."""
+    last = Asker(resolver, Cancellation())
+    flight = resolver.join(QUESTION, last)
+    flight.go_on(set())
+    [attempt] = flight._attempts
+    flight.waiters = Visited()
+    last._leave([flight])
+    assert attempt.socket.fileno() == -1
+
+
+def test_what_is_given_back_after_the_end_is_closed(resolver: Resolver) -> None:
+    """By a lookup that ends after its provider."""
+    waker = resolver.waker()
+    resolver.close()
+    resolver.give_back(waker)
+    assert waker.near.fileno() == -1
