@@ -71,6 +71,13 @@ class UpdateFlight(Flight):
         """Take any answer: what one server refuses another one would refuse too."""
         return True
 
+    def _ask_next(self, now: float) -> None:
+        """Send it once more only when that which is under way has failed."""
+        if self._attempts:
+            self._next = now + self.route.retry
+        else:
+            super()._ask_next(now)
+
     def _written(self) -> Ask:
         self._message.id = dns.entropy.random_16()
         return AskUpdate(self._message, self._key)

@@ -8,11 +8,13 @@ from threading import get_ident
 from typing import Any
 
 import dns.name
+import dns.update
 import pytest
 from nspkit_dns._asker import Asker
 from nspkit_dns._flight import Flight
 from nspkit_dns._resolver import Resolver
 from nspkit_dns._settings import settings_in
+from nspkit_dns._update import UpdateFlight
 from nspkit_dns._wire import Question
 
 from nspkit import Cancellation
@@ -109,3 +111,19 @@ def test_what_is_given_back_after_the_end_is_closed(resolver: Resolver) -> None:
     resolver.close()
     resolver.give_back(waker)
     assert waker.near.fileno() == -1
+
+
+def test_an_update_is_under_way_once(resolver: Resolver) -> None:
+    """However slow the server is: it may be carrying it out."""
+    route = resolver.routes.to(QUESTION.name)._replace(retry=0.0)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        server = route.servers[0]._replace(sockaddr=listening.getsockname())
+        others = server._replace(name="another")
+        message = dns.update.UpdateMessage("x.test.")
+        flight = UpdateFlight(message, route._replace(servers=(server, others)), None)
+        for _ in range(4):
+            flight.go_on(set())
+            assert len(flight._attempts) == 1
+        flight.close()
