@@ -80,8 +80,11 @@ def _message(
         message.absent(instance.name)  # the name must not be in use
     was = {(name, kind): data for name, kind, data in _records(instance, before, 0)}
     will = {(name, kind): data for name, kind, data in _records(instance, after, ttl)}
+    # A host that has no SRV record yet is nobody's: what is left of it there is replaced, as after
+    # somebody has removed an instance by hand.
+    known = {name for name, _ in was}
     for name, kind in {**was, **will}:
-        if not before.is_gone or name != instance.name:
+        if name in known and (name != instance.name or not before.is_gone):
             _update.require(message, name, kind, was.get((name, kind), _none(kind)))
     for name, kind in {**was, **will}:
         _update.replace(message, name, kind, will.get((name, kind), _none(kind)))

@@ -109,7 +109,7 @@ def _strings(attributes: Mapping[str, object]) -> Iterable[bytes]:
                 f"the attribute {key!r:.60} cannot be in the DNS: give a name of printable ASCII "
                 "characters without '=' (RFC 6763, section 6.4)"
             )
-        string = key.encode() if value is None else key.encode() + b"=" + _bytes(value)
+        string = key.encode() if value is None else key.encode() + b"=" + _bytes(key, value)
         length += len(string) + 1
         if len(string) > _LONGEST_STRING or length > _MOST_TEXT:
             raise InvalidArgumentError(
@@ -119,10 +119,16 @@ def _strings(attributes: Mapping[str, object]) -> Iterable[bytes]:
         yield string
 
 
-def _bytes(value: object) -> bytes:
+def _bytes(key: str, value: object) -> bytes:
     if isinstance(value, bytes):
         return value
-    return (str(value).lower() if isinstance(value, bool) else str(value)).encode()
+    try:
+        return (str(value).lower() if isinstance(value, bool) else str(value)).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(
+            f"the attribute {key!r:.60} holds lone surrogates: give bytes, or decode what it came "
+            "from properly"
+        ) from error
 
 
 def ttl_of(service: Service, default: int) -> int:

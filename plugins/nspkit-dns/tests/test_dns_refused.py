@@ -81,6 +81,7 @@ BAD = [
     ({"attributes": {"a=b": "c"}}, "without '='"),
     ({"attributes": {"\N{SNOWMAN}": "c"}}, "printable ASCII"),
     ({"attributes": {"a": "b" * 254}}, "too long"),
+    ({"attributes": {"a": "\ud800"}}, "lone surrogates"),
     ({"attributes": {f"a{n}": "b" * 250 for n in range(200)}}, "too long"),
     ({"context": "a..b"}, "no name of the DNS"),
     ({"context": ".".join(["d" * 60] * 4)}, "253 bytes"),

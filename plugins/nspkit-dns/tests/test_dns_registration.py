@@ -194,6 +194,18 @@ def test_who_is_quicker_is_not_overwritten(
     assert [data for *_, data in registry.records("web", "SRV")] == ["0 0 1 ns.dyn.test."]
 
 
+def test_what_is_left_of_hosts_is_replaced(
+    registry: Any, program: Any, named: Any, tools: Any
+) -> None:
+    """Somebody has removed the instance by hand, and has not seen that it had a host."""
+    registry.set(REGISTER, "web", "192.0.2.1:80", "[2001:db8::1]:80")
+    name = f"web.{registry.kind}.dyn.test"
+    nsupdate(program, named, tools, f"update delete {name}")
+    assert registry.places("web") == set()
+    registry.set(REGISTER, "web", "192.0.2.2:80")
+    assert registry.places("web") == {"192.0.2.2:80"}
+
+
 def test_many_at_once_are_all_there(registry: Any) -> None:
     """Each thread adds an address to one name; none is lost."""
     errors: list[BaseException] = []
