@@ -13,8 +13,8 @@ import dns.message
 import dns.name
 import dns.rcode
 import dns.rdataclass
-import dns.rdataset
 import dns.rdatatype
+import dns.rrset
 import dns.tsig
 import dns.update
 
@@ -38,6 +38,7 @@ _MOST_ALIASES = 16
 NOERROR, NXDOMAIN = dns.rcode.NOERROR, dns.rcode.NXDOMAIN
 IN = dns.rdataclass.IN
 CNAME, SOA = dns.rdatatype.CNAME, dns.rdatatype.SOA
+_COVERING = (dns.rdatatype.RRSIG, dns.rdatatype.SIG)
 
 
 class Question(NamedTuple):
@@ -294,11 +295,24 @@ def read(message: dns.message.Message | Plain, question: Question) -> Answer:
     return Answer(tuple(names), None, exists, ttl, len(names) == 1 or told or not exists)
 
 
-def _records(
-    message: dns.message.Message, name: dns.name.Name, kind: int
-) -> dns.rdataset.Rdataset | None:
-    found = message.get_rrset(dns.message.ANSWER, name, IN, dns.rdatatype.RdataType(kind))
-    return found or None
+class Signatures(list[Any]):
+    """Records that cover others: dnspython keeps them apart by what they cover."""
+
+    def __init__(self, sets: list[dns.rrset.RRset]) -> None:
+        """Take all of them."""
+        super().__init__(record for records in sets for record in records)
+        self.rdtype = sets[0].rdtype
+        self.ttl = min(records.ttl for records in sets)
+
+
+def _records(message: dns.message.Message, name: dns.name.Name, kind: int) -> Any:
+    if kind not in _COVERING:
+        found = message.get_rrset(dns.message.ANSWER, name, IN, dns.rdatatype.RdataType(kind))
+        return found or None
+    sets = [
+        one for one in message.answer if (one.name, one.rdtype, one.rdclass) == (name, kind, IN)
+    ]
+    return Signatures(sets) if sets else None
 
 
 def loop(question: Question) -> NspError:

@@ -40,6 +40,16 @@ def test_the_strings_of_a_text_are_one(ask: Ask) -> None:
     assert text.comment == '"v=spf1 -all" "second string"'
 
 
+def test_signatures_are_records_too(asking: Callable[..., Ask], fake: Any, tools: Any) -> None:
+    """Whatever each of them covers."""
+    rest = "8 2 {ttl} 20300101000000 20200101000000 1 test. AAAA"
+    records = [f"x.test. {ttl} RRSIG {of} {rest}" for ttl, of in ((60, "A"), (30, "MX"))]
+    server = fake(lambda query, _: tools.reply_to(query, *(one.format(ttl=9) for one in records)))
+    found = asking(nameservers=[server.address])("x.test", service_class=svcid_dns(46))
+    assert {one.attributes["type_covered"] for one in found} == {1, 15}
+    assert {one.ttl for one in found} == {30}
+
+
 def test_an_unknown_type_has_its_bytes(ask: Ask) -> None:
     """And the text that RFC 3597 gives it."""
     [record] = ask("strange.main.test", service_class=svcid_dns(65300))
