@@ -160,8 +160,8 @@ class Asker:
         for flight in mine:
             flight.go_on(numbers)
             if flight.outcome is not None:
-                self._resolver.retire(flight)
                 self._wake_others(flight)
+                self._resolver.retire(flight)  # the last step, which says that all is done
 
     def _patience(self, mine: list[Flight]) -> float:
         limits = [flight.due() - monotonic() for flight in mine]
@@ -179,7 +179,7 @@ class Asker:
         """Leave the work to another one."""
         if flight.pilot.get("pilot") is self:
             del flight.pilot["pilot"]
-            if flight.outcome is None:
+            if not flight.is_over:  # an interrupt may have come before the others were woken
                 self._wake_others(flight)
 
     def _leave(self, flights: list[Flight]) -> None:

@@ -55,7 +55,8 @@ class Resolver:
                 return flight
             # A pilot that does not work is one that leaves, or that an interrupt has torn out of
             # leaving and who would be waited for in vain.
-            if not flight.is_over and (pilot is None or pilot.thread is not None):
+            is_at_work = pilot is None or pilot.thread is not None
+            if not flight.is_over and flight.outcome is None and is_at_work:
                 return flight
             flight.waiters.remove(waiter)
             self._remove(key, flight)

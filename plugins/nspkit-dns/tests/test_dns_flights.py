@@ -15,9 +15,11 @@ from nspkit_dns._flight import Flight
 from nspkit_dns._resolver import Resolver
 from nspkit_dns._settings import settings_in
 from nspkit_dns._update import UpdateFlight
+from nspkit_dns._wait import READ, ready
 from nspkit_dns._wire import Question
 
 from nspkit import Cancellation
+from nspkit.errors import NspError
 
 QUESTION = Question(dns.name.from_text("x.test."), 1)
 
@@ -127,3 +129,23 @@ def test_an_update_is_under_way_once(resolver: Resolver) -> None:
             flight.go_on(set())
             assert len(flight._attempts) == 1
         flight.close()
+
+
+def test_an_answer_that_is_there_is_not_joined(resolver: Resolver) -> None:
+    """Though its pilot was interrupted before it was taken out of the table."""
+    flight = resolver.join(QUESTION, Asker(resolver, Cancellation()))
+    flight.end(NspError("something", code=11002))
+    assert resolver.join(QUESTION, Asker(resolver, Cancellation())) is not flight
+
+
+def test_who_is_interrupted_with_the_answer_wakes_the_others(resolver: Resolver) -> None:
+    """At once, and not when their patience is over."""
+    gone, other = Asker(resolver, Cancellation()), Asker(resolver, Cancellation())
+    flight = resolver.join(QUESTION, gone)
+    resolver.join(QUESTION, other)
+    flight.pilot["pilot"] = gone
+    waker = other._waker = resolver.waker()
+    flight.end(NspError("something", code=11002))
+    gone._leave([flight])
+    assert ready([(waker.near, READ)], 0) == {waker.near.fileno()}
+    resolver.give_back(waker)
