@@ -153,11 +153,12 @@ class FakeServer:
     are, after their length; None closes the connection.
     """
 
-    def __init__(self, answer: Callable[[dns.message.Message, str], Any], port: int) -> None:
+    def __init__(self, answer: Callable[[dns.message.Message, str], Any]) -> None:
         self.answer = answer
         self.heard: Callable[[Any], object] = lambda _peer: None
         self.asked: list[tuple[str, str, str]] = []
-        self.port = port
+        self._udp, self._tcp = _bound()
+        self.port: int = self._udp.getsockname()[1]
         self._ends = False
         self._threads: list[threading.Thread] = []
 
@@ -167,12 +168,6 @@ class FakeServer:
         return f"127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        self._udp = socket.socket(type=socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", self.port))
-        self._tcp = socket.socket()
-        self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._tcp.bind(("127.0.0.1", self.port))
-        self._tcp.listen(100)
         for target in (self._serve_udp, self._serve_tcp):
             self._threads.append(threading.Thread(target=target, daemon=True))
             self._threads[-1].start()
@@ -227,8 +222,24 @@ class FakeServer:
                         connection.sendall(len(reply).to_bytes(2, "big") + reply)
 
 
+def _bound() -> tuple[socket.socket, socket.socket]:
+    """A socket for UDP and one for TCP, which listens, at the same port."""
+    for _ in range(100):
+        udp, tcp = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
+        try:
+            udp.bind(("127.0.0.1", 0))
+            tcp.bind(udp.getsockname())
+        except OSError:  # somebody has that port for TCP
+            udp.close()
+            tcp.close()
+        else:
+            tcp.listen(100)
+            return udp, tcp
+    pytest.fail("no port is free for both")
+
+
 @pytest.fixture
-def fake(tools: Any) -> Iterator[Callable[..., FakeServer]]:
+def fake() -> Iterator[Callable[..., FakeServer]]:
     """A function that starts a server which answers as a function says."""
     with contextlib.ExitStack() as stack:
-        yield lambda answer: stack.enter_context(FakeServer(answer, tools.free_port()))
+        yield lambda answer: stack.enter_context(FakeServer(answer))

@@ -135,7 +135,7 @@ def test_the_provider_keeps_the_deadline_itself(provider: Any, holding: Any) -> 
 def test_its_own_time_is_kept(make_host: Any, fake: Any) -> None:
     """The setting timeout holds where nobody else sets a limit; the next server is tried."""
     silent, other = fake(lambda *_: None), fake(lambda *_: None)
-    host = make_host(nameservers=[silent.address, other.address], timeout=0.5, retry=0.1)
+    host = make_host(nameservers=[silent.address, other.address], timeout=1.5, retry=0.1)
     with pytest.raises(OperationTimeoutError) as caught:
         list(host.lookup("x.test", provider="dns"))
     assert silent.address in caught.value.message

@@ -242,7 +242,7 @@ def test_an_unsigned_answer_to_a_signed_question_is_not_taken(
 
     zones = {"test": {"nameservers": [fake(answer).address], "tsig": tools.KEY}}
     with pytest.raises(OperationTimeoutError, match="no answer"):
-        asking(zones=zones, timeout=0.3)("x.test", protocols=V4)
+        asking(zones=zones, timeout=1)("x.test", protocols=V4)
 
 
 # -- answers that are not taken --------------------------------------------------------------------
@@ -304,8 +304,8 @@ def test_an_answer_from_elsewhere_is_not_taken(
 
         server = fake(answer)
         server.heard = peers.append
-        with pytest.raises(OperationTimeoutError):
-            asking(nameservers=[server.address], timeout=0.3)("x.test", protocols=V4)
+        with pytest.raises(OperationTimeoutError, match="does not answer"):
+            asking(nameservers=[server.address], timeout=1)("x.test", protocols=V4)
         assert peers
 
 
