@@ -49,6 +49,14 @@ class Server(NamedTuple):
         return f"{prefix}{host}:{self.sockaddr[1]}"
 
 
+def shown(value: object) -> str:
+    """Return a value as messages show it; what may have a secret in it is not shown."""
+    values = value if isinstance(value, list | tuple) else (value,)
+    if all(isinstance(one, str | int | float | None) for one in values):
+        return f"{value!r:.80}"
+    return f"a {type(value).__name__}"
+
+
 def server_in(where: str, value: object) -> Server:
     """Return the server that a text names.
 
@@ -63,7 +71,7 @@ def server_in(where: str, value: object) -> Server:
                 return _server(found)
             except InvalidArgumentError:
                 pass
-    raise InvalidArgumentError(f"{where} of dns is {value!r:.80}: {_FORM}")
+    raise InvalidArgumentError(f"{where} of dns is {shown(value)}: {_FORM}")
 
 
 def _server(found: re.Match[str]) -> Server:

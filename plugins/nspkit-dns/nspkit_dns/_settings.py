@@ -11,7 +11,7 @@ import dns.tsig
 
 from nspkit.errors import InvalidArgumentError
 from nspkit_dns._names import name_in
-from nspkit_dns._servers import Server, server_in
+from nspkit_dns._servers import Server, server_in, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,7 +122,7 @@ def _optional(given: Mapping[str, Any], name: str, check: Any) -> Any:
 def _servers(value: object, where: str = "the setting 'nameservers'") -> tuple[Server, ...]:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple) or not 0 < len(values) <= _MOST:
-        raise InvalidArgumentError(f"{where} of dns is {value!r:.80}: {_ADDRESSES}")
+        raise InvalidArgumentError(f"{where} of dns is {shown(value)}: {_ADDRESSES}")
     return tuple(dict.fromkeys(server_in(where, one) for one in values))
 
 
@@ -136,7 +136,7 @@ def _domains(value: object) -> tuple[dns.name.Name, ...]:
 
 
 def _name(where: str, value: object) -> dns.name.Name:
-    if isinstance(value, str):
+    if isinstance(value, str) and value:  # an empty one would be the root, by mistake
         try:
             return name_in(value)
         except InvalidArgumentError as error:
@@ -147,7 +147,7 @@ def _name(where: str, value: object) -> dns.name.Name:
 def _zones(value: object) -> tuple[Zone, ...]:
     if not isinstance(value, dict):
         raise InvalidArgumentError(
-            f"the setting 'zones' of dns is {value!r:.80}: give a table of domains with their "
+            f"the setting 'zones' of dns is {shown(value)}: give a table of domains with their "
             "servers, such as {'corp.example': ['192.0.2.1']}"
         )
     zones: dict[dns.name.Name, Zone] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -48,6 +50,17 @@ def test_with_a_wrong_key_it_is_denied(refused: Any, named: Any, tools: Any) -> 
         error = refused(nameservers=[named.address], domain="dyn.test", tsig=key)
         assert isinstance(error, AccessDeniedError)
         assert key["name"] in error.message
+
+
+def test_with_a_wrong_clock_it_is_denied(
+    refused: Any, named: Any, tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says that the clocks are to be compared."""
+    ahead = types.SimpleNamespace(time=lambda: time.time() + 1000)
+    monkeypatch.setattr("dns.message.time", ahead)
+    error = refused(nameservers=[named.address], domain="dyn.test", tsig=tools.KEY)
+    assert isinstance(error, AccessDeniedError)
+    assert "clocks" in error.message
 
 
 def test_a_zone_that_takes_no_updates_refuses(refused: Any, named: Any, tools: Any) -> None:

@@ -50,6 +50,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"ndots": True}, "'ndots'"),
     ({"ndots": 16}, "'ndots'"),
     ({"domain": 1}, "'domain'"),
+    ({"domain": ""}, "'domain'"),
+    ({"search": [""]}, "'search'"),
+    ({"zones": {"": SERVER}}, "'zones'"),
     ({"timeout": 0}, "'timeout'"),
     ({"timeout": "5"}, "'timeout'"),
     ({"timeout": float("nan")}, "'timeout'"),
@@ -83,6 +86,21 @@ def test_a_secret_is_never_told() -> None:
         with pytest.raises(InvalidArgumentError) as caught:
             settings_in({"tsig": wrong})
         assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "misplaced",
+    [
+        {"zones": [{"tsig": {"secret": SECRET}}]},
+        {"zones": {"a.test": {"nameservers": {"tsig": {"secret": SECRET}}}}},
+        {"nameservers": [{"tsig": {"secret": SECRET}}]},
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_told_either(misplaced: dict[str, Any]) -> None:
+    """A table is named by its type."""
+    with pytest.raises(InvalidArgumentError, match=r"is a (list|dict)") as caught:
+        settings_in(misplaced)
+    assert SECRET not in str(caught.value)
 
 
 def test_authorities_have_to_be_certificates(tmp_path: Path) -> None:
