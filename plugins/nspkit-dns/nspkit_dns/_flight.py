@@ -214,11 +214,11 @@ class Flight:
         ask = self._written()
         if server.transport == "udp":
             return Udp(server, ask)
+        context = self.route.contexts.get(server.transport)
         if server.transport == "https":
             from nspkit_dns._https import Post
 
-            return Stream(server, ask, Post(server), self.route.context)
-        context = self.route.context if server.transport == "tls" else None
+            return Stream(server, ask, Post(server), context)
         return Stream(server, ask, Lengths(), context)
 
     def _written(self) -> Ask:

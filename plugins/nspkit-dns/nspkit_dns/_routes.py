@@ -11,6 +11,7 @@ from nspkit_dns._resolvconf import ResolvConf, ResolvConfFile
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
     import dns.tsig
 
@@ -27,7 +28,7 @@ class Route(NamedTuple):
         timeout: How long it may take, in seconds.
         retry: After how many seconds without an answer the next one is asked.
         edns: The size of answers over UDP that is announced.
-        context: What checks certificates, where a server needs it.
+        contexts: What checks certificates, by the transports that need it.
     """
 
     servers: tuple[Server, ...]
@@ -35,7 +36,7 @@ class Route(NamedTuple):
     timeout: float
     retry: float
     edns: int
-    context: ssl.SSLContext | None
+    contexts: Mapping[str, ssl.SSLContext]
 
 
 class Routes:
@@ -45,14 +46,14 @@ class Routes:
         """Prepare what checks certificates, if a server needs it."""
         self._settings = settings
         self._file = ResolvConfFile(settings.resolv_conf)
-        self._context = self._tls = None
+        self._contexts: dict[str, ssl.SSLContext] = {}
         servers = [*(settings.nameservers or ()), *(s for z in settings.zones for s in z.servers)]
         transports = {server.transport for server in servers}
         if "https" in transports:
             _need_h2()
-        if transports & {"tls", "https"}:
-            self._tls = _context(settings.tls_ca, ["dot"])
-            self._context = _context(settings.tls_ca, ["h2"])
+        for transport, protocol in (("tls", "dot"), ("https", "h2")):
+            if transport in transports:
+                self._contexts[transport] = _context(settings.tls_ca, [protocol])
         self._zones = {zone.name: self._route(zone.servers, zone.key) for zone in settings.zones}
         self._default: Route | None = None
 
@@ -90,8 +91,8 @@ class Routes:
 
     def _route(self, servers: tuple[Server, ...], key: dns.tsig.Key | None) -> Route:
         settings = self._settings
-        context = self._context if any(one.transport == "https" for one in servers) else self._tls
-        return Route(servers, key, settings.timeout, settings.retry, settings.edns, context)
+        times = settings.timeout, settings.retry
+        return Route(servers, key, *times, settings.edns, self._contexts)
 
 
 def _need_h2() -> None:

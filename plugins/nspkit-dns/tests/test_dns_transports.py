@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -76,6 +77,33 @@ def test_https_at_the_wrong_path_is_told(
     address = named.https.replace("/dns-query", wrong_path)
     with pytest.raises(TryAgainError, match="404"):
         asking(nameservers=[address], tls_ca=named.authority)("v4.main.test")
+
+
+def test_each_transport_announces_its_own_protocol(asking: Callable[..., Ask], named: Any) -> None:
+    """Also where a server of the other one stands beside it (RFC 7301)."""
+    pytest.importorskip("h2")
+    chosen: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(named.folder / "cert.pem", named.folder / "key.pem")
+    context.set_alpn_protocols(["h2", "dot"])
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.settimeout(PATIENCE)
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            connection.settimeout(PATIENCE)
+            with context.wrap_socket(connection, server_side=True) as secure:
+                chosen.append(secure.selected_alpn_protocol())
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        tls = f"tls://127.0.0.1:{listening.getsockname()[1]}#ns.main.test"
+        ask = asking(nameservers=[tls, named.https], tls_ca=named.authority, timeout=PATIENCE)
+        assert hosts_of(ask("v4.main.test", protocols=V4)) == {"192.0.2.4"}
+        thread.join(PATIENCE)
+    assert chosen == ["dot"]
 
 
 def test_a_server_without_tls_is_told(asking: Callable[..., Ask], named: Any) -> None:
