@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from threading import get_ident
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,11 @@ class Resolver:
         self._flights: dict[Key, Flight] = {}
         self._idle: list[Waker] = []
         self._is_closed = False
+        self._process = os.getpid()
 
     def join(self, question: Question, waiter: Asker) -> Flight:
         """Return the flight of a question, with one who waits for it more."""
+        self._leave_the_parent()
         route = self.routes.to(question.name)
         key = _key(question, route)
         while True:
@@ -73,6 +76,7 @@ class Resolver:
 
     def waker(self) -> Waker:
         """Return a waker that nobody uses."""
+        self._leave_the_parent()
         try:
             waker = self._idle.pop()
         except IndexError:
@@ -89,9 +93,18 @@ class Resolver:
         if self._is_closed:  # by another thread, which may not have seen this one
             self._close_idle()
 
+    def _leave_the_parent(self) -> None:
+        """Close, in a forked child, its copies of what the parent's threads work at."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._close_all()
+
     def close(self) -> None:
         """Close what is left."""
         self._is_closed = True
+        self._close_all()
+
+    def _close_all(self) -> None:
         while self._flights:
             self._flights.popitem()[1].close()
         self._close_idle()

@@ -326,3 +326,24 @@ def test_a_forked_child_is_told_and_the_parent_goes_on(make_host: Any, holding: 
     holding.answers.set()
     thread.join(PATIENCE)
     assert [service.name for service in found] == ["x.test"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # threads are what this is about
+def test_a_forked_child_does_not_wait_for_threads_of_its_parent(
+    provider: Any, holding: Any
+) -> None:
+    """They are not there; a provider without a host asks the same question anew."""
+    thread = Thread(provider, "x.test", Cancellation())
+    holding.wait_until_asked()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            until = Cancellation(time.monotonic() + PATIENCE)
+            code = len(list(provider.nsp_lookup_service(Query("x.test", protocols=V4), until))) - 1
+        finally:
+            os._exit(code)
+    holding.answers.set()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(thread.join()) == 1
