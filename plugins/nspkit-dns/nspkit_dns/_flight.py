@@ -114,8 +114,12 @@ class Flight:
 
     def close(self) -> None:
         """Close the sockets."""
-        while self._attempts:
-            self._attempts.pop().socket.close()
+        while True:
+            try:
+                attempt = self._attempts.pop()
+            except IndexError:  # it may be another thread, too, that closes them
+                return
+            attempt.socket.close()
 
     def end(self, outcome: Outcome) -> None:
         """Set the outcome; nothing is waited for any more."""

@@ -105,8 +105,10 @@ class Resolver:
         self._close_all()
 
     def _close_all(self) -> None:
-        while self._flights:
-            self._flights.popitem()[1].close()
+        flights = list(self._flights.values())
+        self._flights.clear()
+        for flight in flights:
+            flight.close()
         self._close_idle()
 
     def _close_idle(self) -> None:

@@ -115,6 +115,26 @@ def test_what_is_given_back_after_the_end_is_closed(resolver: Resolver) -> None:
     assert waker.near.fileno() == -1
 
 
+class Closed(list[Any]):
+    """Attempts that another thread closes just when they are looked at."""
+
+    def __len__(self) -> int:
+        there = super().__len__()
+        while super().__len__():
+            self.pop().socket.close()
+        return there
+
+
+def test_two_may_close_a_flight_at_once(resolver: Resolver) -> None:
+    """Its pilot, and the end of the provider."""
+    flight = resolver.join(QUESTION, Asker(resolver, Cancellation()))
+    flight.go_on(set())
+    [attempt] = flight._attempts
+    flight._attempts = Closed([attempt])
+    resolver.close()
+    assert attempt.socket.fileno() == -1
+
+
 def test_an_update_is_under_way_once(resolver: Resolver) -> None:
     """However slow the server is: it may be carrying it out."""
     route = resolver.routes.to(QUESTION.name)._replace(retry=0.0)
