@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from threading import get_ident
 from typing import Any
@@ -21,6 +22,8 @@ from nspkit_dns._wire import Question
 from nspkit import Cancellation
 from nspkit.errors import NspError
 
+V4 = [(int(socket.AF_INET), 0)]
+PATIENCE = 30.0
 QUESTION = Question(dns.name.from_text("x.test."), 1)
 
 
@@ -169,3 +172,41 @@ def test_who_is_interrupted_with_the_answer_wakes_the_others(resolver: Resolver)
     gone._leave([flight])
     assert ready([(waker.near, READ)], 0) == {waker.near.fileno()}
     resolver.give_back(waker)
+
+
+def test_a_lookup_that_pauses_holds_nobody_up(named: Any, make_host: Any) -> None:
+    """One that was read half, and is left so, has its questions gone on with by others."""
+    host = make_host(nameservers=[named.address])
+    restrictions: Any = {"service_class": "_many._tcp", "context": "main.test", "provider": "dns"}
+    with host.lookup(**restrictions) as paused:
+        next(paused)
+        assert len(list(host.lookup(**restrictions))) == 100
+        assert len(list(paused)) == 99
+
+
+def test_a_failure_is_shared_as_errors_of_their_own(make_host: Any, fake: Any, tools: Any) -> None:
+    """Each thread raises an object that no other one has."""
+    begun = threading.Barrier(4)
+    answered = threading.Event()
+
+    def answer(query: Any, _transport: str) -> Any:
+        assert answered.wait(PATIENCE)
+        return tools.reply_to(query, rcode=2)
+
+    host = make_host(nameservers=[fake(answer).address], timeout=PATIENCE)
+    session = host.startup("dns")
+    errors: list[NspError] = []
+
+    def look_up() -> None:
+        begun.wait(PATIENCE)
+        with pytest.raises(NspError) as caught:
+            list(session.lookup("x.test", protocols=V4))
+        errors.append(caught.value)
+
+    threads = [threading.Thread(target=look_up) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    answered.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert len({id(error) for error in errors}) == 4

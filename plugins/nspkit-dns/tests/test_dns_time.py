@@ -235,44 +235,6 @@ def test_the_last_to_be_cancelled_closes_everything(provider: Any, holding: Any)
     assert provider._resolver._flights == {}
 
 
-def test_a_lookup_that_pauses_holds_nobody_up(ask: Ask, named: Any, make_host: Any) -> None:
-    """One that was read half, and is left so, has its questions gone on with by others."""
-    host = make_host(nameservers=[named.address])
-    restrictions: Any = {"service_class": "_many._tcp", "context": "main.test", "provider": "dns"}
-    with host.lookup(**restrictions) as paused:
-        next(paused)
-        assert len(list(host.lookup(**restrictions))) == 100
-        assert len(list(paused)) == 99
-
-
-def test_a_failure_is_shared_as_errors_of_their_own(make_host: Any, fake: Any, tools: Any) -> None:
-    """Each thread raises an object that no other one has."""
-    begun = threading.Barrier(4)
-    answered = threading.Event()
-
-    def answer(query: Any, _transport: str) -> Any:
-        assert answered.wait(PATIENCE)
-        return tools.reply_to(query, rcode=2)
-
-    host = make_host(nameservers=[fake(answer).address], timeout=PATIENCE)
-    session = host.startup("dns")
-    errors: list[nspkit.NspError] = []
-
-    def look_up() -> None:
-        begun.wait(PATIENCE)
-        with pytest.raises(nspkit.NspError) as caught:
-            list(session.lookup("x.test", protocols=V4))
-        errors.append(caught.value)
-
-    threads = [threading.Thread(target=look_up) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    answered.set()
-    for thread in threads:
-        thread.join(PATIENCE)
-    assert len({id(error) for error in errors}) == 4
-
-
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this platform has no timers")
 def test_a_signal_handler_may_ask_the_same(provider: Any, holding: Any) -> None:
     """It interrupts who works for the answer, and would wait for himself."""
