@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -30,15 +31,18 @@ Program = Callable[[str], str]
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for UDP and for TCP."""
-    for _ in range(100):
+    """A port of 127.0.0.1 that is free for UDP and for TCP.
+
+    Below those that systems give to sockets that ask for any: a server takes it a moment later, and
+    meanwhile another run's lookup could have got it.
+    """
+    for port in random.SystemRandom().sample(range(12_000, 32_000), 100):
         with (
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram,
             socket.socket() as stream,
         ):
-            datagram.bind(("127.0.0.1", 0))
-            port: int = datagram.getsockname()[1]
             try:
+                datagram.bind(("127.0.0.1", port))
                 stream.bind(("127.0.0.1", port))
             except OSError:
                 continue
