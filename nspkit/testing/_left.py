@@ -22,7 +22,7 @@ from nspkit.testing._faults import (
 from nspkit.testing._leaks import LeakReport
 from nspkit.testing._process import process_state
 from nspkit.testing._rule import require, rule, rules_in
-from nspkit.testing._unclosed import unclosed
+from nspkit.testing._unclosed import unclosed, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,7 +154,7 @@ def _fail_everywhere(case: Case, fault: Fault | None, happens: str) -> None:
         "put each thing into resources as soon as it is acquired: after a failed startup there is "
         "no nsp_cleanup"
     )
-    with _report(case) as all_of_it:
+    with unheard(), _report(case) as all_of_it:
         for turn in range(1, MOST_POINTS + 1):
             points = Points(turn, fault)
             with _things(case) as leaks:
@@ -179,7 +179,7 @@ def interrupted_cleanup(case: Case) -> None:
     with case.running():
         pass
     way = "put into resources what must be given back"
-    with _report(case) as all_of_it:
+    with unheard(), _report(case) as all_of_it:
         turn, reached = 1, 1
         while turn <= min(reached, MOST_POINTS):
             with _things(case) as leaks:

@@ -30,6 +30,21 @@ def unclosed() -> Iterator[list[str]]:
     told += [_described(one) for one in heard if issubclass(one.category, ResourceWarning)]
 
 
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Have nobody hear of what a block leaves to garbage collection.
+
+    Where a fault strikes between two lines, that is all that Python can do for what was open; and
+    an author's tests may well make errors of warnings.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            yield
+        finally:
+            gc.collect()
+
+
 def _described(heard: warnings.WarningMessage) -> str:
     if is_authors(heard.filename):
         return f"{heard.message}, forgotten at {heard.filename}:{heard.lineno}"

@@ -8,6 +8,7 @@ import enum
 import functools
 import logging
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -171,6 +172,35 @@ class TakesFewAtATime(MemoryProvider):
             self.places.release()
 
 
+class HasAPairOfSockets(MemoryProvider):
+    """Acquires two things at once, and closes at its end what it has taken out of itself before.
+
+    Where a fault of the kit strikes in between, Python closes the sockets that nobody has.
+    """
+
+    @hookimpl
+    def nsp_startup(self, settings: Mapping[str, Any], resources: Resources) -> None:
+        """Make a pair, and another one that the cleanup closes."""
+        super().nsp_startup(settings, resources)
+        self.waking, self.waked = socket.socketpair()
+        resources.enter_context(self.waking)
+        resources.enter_context(self.waked)
+        self.spare: list[socket.socket] = []
+
+    def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
+        if not self.spare:
+            self.spare += socket.socketpair()
+        return super()._results(query, cancellation)
+
+    @hookimpl
+    def nsp_cleanup(self) -> None:
+        """Close what lookups have opened."""
+        spare, self.spare = self.spare, []
+        for one in spare:
+            one.close()
+        super().nsp_cleanup()
+
+
 class _Child:
     """A process that ends when nobody speaks to it any more."""
 
@@ -218,6 +248,7 @@ PROVIDERS = [
     HasWhatModulesHave,
     AsksAPool,
     TakesFewAtATime,
+    HasAPairOfSockets,
     WaitsAtEachStep,
 ]
 
