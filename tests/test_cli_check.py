@@ -103,6 +103,25 @@ def test_a_provider_that_never_comes_back_is_told_too(
     assert not any(line.startswith("failed import.") for line in output), output
 
 
+@pytest.mark.parametrize(
+    "leave",
+    [
+        "import atexit; atexit.register(threading.Event().wait)",
+        "self.pool = ThreadPoolExecutor(1); self.pool.submit(threading.Event().wait)",
+    ],
+)
+def test_what_is_left_for_the_exit_does_not_hold_it_up(
+    nspkit: Installation, install: Callable[..., None], leave: str
+) -> None:
+    """A function of atexit that blocks, an executor whose work has no end: they are told of."""
+    names = "import threading; from concurrent.futures import ThreadPoolExecutor"
+    install("leaves", f"{names}; {leave}")
+    status, output, errors = nspkit.run("check", "leaves", "--timeout", "0.4")
+    assert (status, errors) == (1, []), output
+    assert any(line.startswith("failed leaks.") for line in output), output
+    assert output[-1].startswith("Provider: ")
+
+
 def test_verbose_tells_of_every_rule(nspkit: Installation, install: Callable[..., None]) -> None:
     """Those that are kept, and those that do not apply, with the reason."""
     from nspkit.testing import RULES

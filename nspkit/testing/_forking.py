@@ -38,8 +38,7 @@ def in_a_child(function: Callable[[], object], seconds: float) -> str:
     os.close(writing)
     try:
         hangs = not _wait(pid, seconds)
-        with open(reading, "rb", closefd=False) as pipe:  # a descriptor, no path
-            said = pipe.read().decode(errors="replace").strip()
+        said = _read(reading)
     finally:
         os.close(reading)
     return f"it did not come back within {seconds:g} s" if hangs else said
@@ -53,6 +52,16 @@ def _run(function: Callable[[], object], writing: int) -> None:
         os.write(writing, _shown(error)[:_MOST_SAID].encode(errors="replace"))
     finally:
         os._exit(0)
+
+
+def _read(reading: int) -> str:
+    """Return what was said, by now: what the child has left may hold the pipe for ever."""
+    os.set_blocking(reading, False)
+    try:
+        with open(reading, "rb", closefd=False) as pipe:  # a descriptor, no path
+            return (pipe.read() or b"").decode(errors="replace").strip()
+    except BlockingIOError:
+        return ""
 
 
 def _shown(error: BaseException) -> str:

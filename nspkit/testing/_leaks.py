@@ -200,7 +200,13 @@ class _Starts:
         return f"{thread.name!r}, started at {self._places.get(thread, 'a place nobody noted')}"
 
 
-_PASSED_OVER = ("/threading.py", "/nspkit/_", "/nspkit/testing/_leaks.py", "/concurrent/futures/")
+_PASSED_OVER = (
+    "/threading.py",
+    "/nspkit/_",
+    "/nspkit/testing/_leaks.py",
+    "/nspkit/testing/_faults.py",
+    "/concurrent/futures/",
+)
 
 
 def _caller() -> str:

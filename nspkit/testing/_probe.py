@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 _SCRIPT = Path(__file__).with_name("_fresh.py")
 _MARK = "nspkit-probe:"
@@ -69,25 +72,45 @@ def probe(provider: Any, seconds: float, *, start: bool = False) -> Finding:
         start: Whether to start the instance too, without settings.
     """
     wanted = json.dumps({**wanted_of(provider), "start": start, "seconds": seconds})
-    try:
-        done = subprocess.run(
+    # Files, no pipes: what it leaves would hold those open, and have it waited for.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
             [sys.executable, "-X", "importtime", str(_SCRIPT), wanted],
             env=environment(),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds + 10.0,  # by then it has ended itself, and said where it was
-            check=False,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:  # it does not even end itself
-        return Finding("it does not come to an end", (), (), (), (), "", "", {})
-    printed, mark, found = done.stdout.rpartition(_MARK)
-    told, seconds_of = _timed(done.stderr)
+        try:
+            # By then it has ended itself, and said where it was.
+            process.wait(seconds + 10.0)
+        except subprocess.TimeoutExpired:  # it does not even end itself
+            return Finding("it does not come to an end", (), (), (), (), "", "", {})
+        finally:
+            _end(process)
+        said, written = _read(output), _read(errors)
+    printed, mark, found = said.rpartition(_MARK)
+    told, seconds_of = _timed(written)
     if not mark:
-        printed, found = done.stdout, json.dumps({"error": told.strip()[-2000:] or "it ended"})
-    answer = {"error": "", "guid": "", **dict.fromkeys(_LISTS, ())}
-    return Finding(**{**answer, **json.loads(found)}, printed=printed, seconds=seconds_of)
+        printed, found = said, json.dumps({"error": told.strip()[-2000:] or "it ended"})
+    answer: dict[str, Any] = {"error": "", "guid": "", **dict.fromkeys(_LISTS, ())}
+    # What it has left may have written behind that.
+    answer |= json.JSONDecoder().raw_decode(found)[0]
+    return Finding(**answer, printed=printed, seconds=seconds_of)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End an interpreter, and what it has started and left."""
+    with contextlib.suppress(OSError, AttributeError):  # a system may have no groups of processes
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace").replace(os.linesep, "\n")
 
 
 def _timed(text: str) -> tuple[str, dict[str, float]]:

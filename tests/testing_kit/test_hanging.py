@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import ModuleType
 
 import pytest
 from hanging import ALL, Hangs
@@ -18,6 +19,7 @@ from hanging import ALL, Hangs
 from nspkit.testing import MemoryProvider, Rule, RuleBrokenError, check_provider
 from nspkit.testing import _running as running
 from nspkit.testing._case import Case
+from nspkit.testing._limits import eventually
 from nspkit.testing._probe import probe
 
 HERE = Path(__file__).parent
@@ -168,3 +170,36 @@ def test_a_fresh_interpreter_that_hangs_says_where() -> None:
     finding = probe(next(one for one in ALL if one.__name__ == "InInit"), 5.0)
     assert "Timeout" in finding.error
     assert "in __init__" in finding.error
+
+
+def test_a_process_that_an_import_starts_holds_nothing_up(tmp_path: Path) -> None:
+    """It has the output of the interpreter that is looked into, and is ended with it."""
+    program = "import time; print('late', flush=True); time.sleep(60)"
+    (tmp_path / "starts_early.py").write_text(
+        "import subprocess, sys\n"
+        "from nspkit.testing import MemoryProvider\n"
+        f"left = subprocess.Popen([sys.executable, '-c', {program!r}])\n"
+        f"with open({str(tmp_path / 'pid')!r}, 'w') as file:\n"
+        "    file.write(str(left.pid))\n"
+        "class Provider(MemoryProvider):\n"
+        "    pass\n"
+    )
+    provider = type("Provider", (), {"__module__": "starts_early"})
+    sys.modules["starts_early"] = module = ModuleType("starts_early")
+    module.__file__ = str(tmp_path / "starts_early.py")
+    try:
+        finding = probe(provider, 30.0)
+    finally:
+        del sys.modules["starts_early"]
+    assert finding.error == ""
+    assert finding.importing[0].startswith("started a process at ")
+    pid = int((tmp_path / "pid").read_text())
+    eventually(lambda: not _runs(pid), LIMIT, "the process runs still")
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs that is nobody's child; one that has ended may not be waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nspkit.testing import RuleBrokenError
+from nspkit.testing import LeakReport, RuleBrokenError
 from nspkit.testing._faults import FailingResources, Lines, Points, acquisitions
 from nspkit.testing._forking import in_a_child
 from nspkit.testing._instance import taken
@@ -92,6 +92,25 @@ def test_a_child_tells_what_went_wrong() -> None:
     assert hanging == "it did not come back within 0.1 s"
 
 
+def test_what_a_child_leaves_is_not_waited_for() -> None:
+    """A process that the child has started holds what the child would have said it with, too."""
+    reading, writing = os.pipe()  # which ends that process with this one, at the latest
+
+    def leave() -> None:
+        if os.fork() == 0:
+            os.close(writing)
+            os.read(reading, 1)
+            os._exit(0)
+        raise ValueError("over there")
+
+    try:
+        left = within(PATIENCE, "the child", lambda: in_a_child(leave, PATIENCE))
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert left.startswith("ValueError: over there\n")
+
+
 def test_acquisitions_fail_one_at_a_time(tmp_path: Path) -> None:
     """A file, a socket, a thread: the one whose turn it is; after that all is as before."""
     path = tmp_path / "file"
@@ -146,6 +165,16 @@ def test_what_was_put_into_resources_is_released_when_the_next_step_fails() -> N
     points.end()
     resources.close()
     assert released == [1]
+
+
+def test_a_thread_that_a_failed_start_leaves_is_told_with_its_line() -> None:
+    """The author's, not the one of the kit that puts the faults in."""
+    end = threading.Event()
+    with LeakReport(patience=0.05) as leaks, acquisitions(Points(2)):
+        threading.Thread(target=end.wait, daemon=True).start()
+    end.set()
+    [told] = leaks.threads
+    assert told.endswith(" in test_a_thread_that_a_failed_start_leaves_is_told_with_its_line")
 
 
 def test_each_line_of_a_function_is_reached() -> None:
