@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nspkit import Query, Service
 from nspkit.testing._case import PATIENCE, ROUNDS, Case
-from nspkit.testing._places import raise_at
+from nspkit.testing._places import debugged, raise_at
 from nspkit.testing._report import RULES, is_debugged, missing_hooks
+from nspkit.testing._rule import message_of
 
 if TYPE_CHECKING:
     from nspkit.testing._rule import Rule
@@ -91,7 +92,12 @@ class ProviderConformance:
         except Exception as error:
             if request.config.getoption("fulltrace"):
                 raise
-            raise_at(type(self), error)
+            raised: BaseException = error
+            if request.config.getoption("usepdb"):
+                raised = debugged(error, message_of(error))
+        else:
+            return
+        raise_at(type(self), raised)  # out there: it may be the cause of what is handled here
 
     def _given(self, name: str, request: Any) -> Any:
         """Return what the class has under a name, or the fixture of that name has."""

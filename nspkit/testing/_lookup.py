@@ -121,10 +121,12 @@ def two_do_not_disturb_each_other(case: Case) -> None:
         alone = _names(instance.find())
 
         def in_turns() -> list[list[Any]]:
-            both = [instance.lookup(), instance.lookup()]
+            time = 2 * case.patience  # each waits for the other one
+            until = monotonic() + time
+            both = [instance.lookup(None, Cancellation(until)) for _number in range(2)]
             found: list[list[Any]] = [[], []]
             over = [False, False]
-            ration = Ration(case.patience)
+            ration = Ration(time)
             while not all(over):
                 for number, results in enumerate(both):
                     try:
@@ -137,7 +139,7 @@ def two_do_not_disturb_each_other(case: Case) -> None:
                 close(results)
             return found
 
-        for found in case.within("two lookups in turns", in_turns):
+        for found in case.within("two lookups in turns", in_turns, times=2):
             require(
                 _names(found) == alone,
                 f"alone a lookup finds {sorted(alone)}, beside another one "

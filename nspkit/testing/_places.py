@@ -45,6 +45,19 @@ def raise_at(place: type, error: BaseException) -> NoReturn:
     raise error
 
 
+def debugged(error: BaseException, said: str) -> BaseException:
+    """Return the error that a debugger is to show: the one that has lines of the author's.
+
+    Of that one, the message of the broken rule is a note.
+    """
+    for one in chain(error):
+        if _authors_part(one.__traceback__) is not None:
+            if one is not error:
+                one.add_note(said)
+            return one
+    return error
+
+
 def _head_of(place: type) -> tuple[str, int] | None:
     """Return the file and the line in which a class begins; None if it has no source."""
     try:

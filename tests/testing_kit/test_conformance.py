@@ -192,6 +192,27 @@ def test_a_failure_shows_the_lines_of_the_provider(
     assert "nspkit/" not in said.replace("\\", "/")
 
 
+def test_a_debugger_stops_in_the_provider(
+    tmp_path: Path, fresh_python: Callable[..., CompletedProcess[str]]
+) -> None:
+    """Where an author can look at its variables; the message of the rule is told beside it."""
+    file = tmp_path / "test_file.py"
+    file.write_text(
+        "from nspkit import hookimpl\n"
+        "from nspkit.testing import MemoryProvider, ProviderConformance\n"
+        "class Raises(MemoryProvider):\n"
+        "    @hookimpl\n"
+        "    def nsp_cleanup(self):\n"
+        "        raise RuntimeError('gone')\n"
+        "class TestRaises(ProviderConformance):\n"
+        "    provider = Raises\n"
+    )
+    said = run(file, fresh_python, "-q", "-k", "starts_and_stops", "--pdb")
+    assert "nsp_cleanup, or a release, raised RuntimeError: gone; handle" in said, said
+    prompt = said.partition("entering PDB")[2]
+    assert "test_file.py(6)nsp_cleanup()" in prompt, said
+
+
 def test_a_skip_points_at_the_class(
     tmp_path: Path, fresh_python: Callable[..., CompletedProcess[str]]
 ) -> None:

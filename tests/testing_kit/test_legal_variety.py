@@ -265,6 +265,21 @@ def test_what_is_right_in_another_way_passes(provider: Any) -> None:
     assert report, str(report)
 
 
+class TakesItsTime(MemoryProvider):
+    """Needs more than half of its patience for a lookup."""
+
+    def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
+        cancellation.wait(1.8)
+        return super()._results(query, cancellation)
+
+
+def test_two_slow_lookups_have_the_time_of_two() -> None:
+    """They are gone through in turns, so that each waits for the other one."""
+    rules = [rule for rule in RULES if rule.id == "lookup.two_do_not_disturb_each_other"]
+    report = check_provider(TakesItsTime, settings=SETTINGS, patience=3.0, rules=rules)
+    assert report, str(report)
+
+
 def test_the_standard_library_opens_what_it_likes(tmp_path: Any) -> None:
     """What a module of it does when it is imported is not the provider's doing."""
     (tmp_path / "quiet_provider.py").write_text(
