@@ -6,6 +6,7 @@ import contextlib
 import threading
 from functools import partial
 from itertools import cycle, repeat
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from nspkit import Cancellation, ServiceOperation
@@ -68,19 +69,23 @@ def starts_on_many_threads(case: Case) -> None:
 def many_lookups_at_once(case: Case) -> None:
     """Lookups on several threads at once find what one finds alone."""
     with case.running() as instance:
+        began = monotonic()
         alone = {str(getattr(found, "name", found)) for found in instance.find()}
+        # It may well have one connection for all of them, which they take in turn.
+        time = max(case.patience, 2 * THREADS * (monotonic() - began))
 
         def look_up(_number: int) -> set[str]:
-            results = instance.lookup()
-            names = {str(getattr(found, "name", found)) for found in taken(results, case.patience)}
+            results = instance.lookup(None, Cancellation(monotonic() + time))
+            names = {str(getattr(found, "name", found)) for found in taken(results, time)}
             close(results)
             return names
 
-        for names in _together(case, "a lookup", look_up, "guard what threads share with a lock"):
+        way = "guard what threads share with a lock"
+        for names in _together(case, "a lookup", look_up, way, time):
             require(
                 names == alone,
                 f"alone a lookup finds {sorted(alone)}, on one of {THREADS} threads "
-                f"{sorted(names)}; guard what threads share with a lock",
+                f"{sorted(names)}; {way}",
             )
 
 
@@ -284,9 +289,11 @@ def survives_a_fork(case: Case) -> None:
                 broken(f"after a fork the parent's lookup failed: {told(error)}", error)
 
 
-def _together(case: Case, what: str, function: Any, way: str) -> list[Any]:
+def _together(
+    case: Case, what: str, function: Any, way: str, time: float | None = None
+) -> list[Any]:
     try:
-        return at_once(THREADS, what, function, case.patience)
+        return at_once(THREADS, what, function, case.patience if time is None else time)
     except AssertionError:
         raise
     except Exception as error:

@@ -280,6 +280,29 @@ def test_two_slow_lookups_have_the_time_of_two() -> None:
     assert report, str(report)
 
 
+class HasOneConnection(MemoryProvider):
+    """Has one lookup at a time use it, and ends one whose time is over."""
+
+    @hookimpl
+    def nsp_startup(self, settings: Mapping[str, Any], resources: Resources) -> None:
+        """Make what is taken in turn."""
+        super().nsp_startup(settings, resources)
+        self.turn = threading.Lock()
+
+    def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
+        with self.turn:
+            if cancellation.wait(0.5):
+                raise CancelledError("nobody waits any more")
+            return super()._results(query, cancellation)
+
+
+def test_lookups_that_take_turns_have_the_time_of_all() -> None:
+    """One connection for all threads is slow, and right."""
+    rules = [rule for rule in RULES if rule.id == "concurrency.many_lookups_at_once"]
+    report = check_provider(HasOneConnection, settings=SETTINGS, patience=3.0, rules=rules)
+    assert report, str(report)
+
+
 def test_the_standard_library_opens_what_it_likes(tmp_path: Any) -> None:
     """What a module of it does when it is imported is not the provider's doing."""
     (tmp_path / "quiet_provider.py").write_text(
