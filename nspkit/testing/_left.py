@@ -151,8 +151,8 @@ def _fail_everywhere(case: Case, fault: Fault | None, happens: str) -> None:
     with case.running():
         pass
     way = (
-        "put each thing into resources as soon as it is acquired: after a failed startup there is "
-        "no nsp_cleanup"
+        "put each thing into resources as soon as it is acquired, and what comes as a pair in one "
+        "callback: after a failed startup there is no nsp_cleanup"
     )
     with unheard(), _report(case) as all_of_it:
         for turn in range(1, MOST_POINTS + 1):
