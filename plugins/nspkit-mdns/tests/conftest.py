@@ -148,10 +148,10 @@ class Avahi:
         return self._ask("avahi-resolve", *arguments)
 
     def spawn(self, *command: str, output: Path | None = None) -> subprocess.Popen[bytes]:
-        """Start a program; it is ended with the daemon at the latest."""
+        """Start a program; it is ended with the daemon at the latest, and killed with this one."""
         with self._log.open("ab") as log, (output or self._log).open("ab") as said:
             process = subprocess.Popen(
-                command,
+                ["setpriv", "--pdeathsig", "KILL", *command],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
@@ -208,7 +208,7 @@ def program(name: str) -> str:
 @pytest.fixture(scope="session")
 def avahi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Avahi]:
     """The daemon, one for all tests: they use names of their own."""
-    for name in ("avahi-daemon", "avahi-browse", "dbus-daemon", "unshare"):
+    for name in ("avahi-daemon", "avahi-browse", "dbus-daemon", "setpriv", "unshare"):
         program(name)
     daemon = Avahi(tmp_path_factory.mktemp("avahi"))
     try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +29,39 @@ def hosts(found: Iterator[Service]) -> list[str]:
 
 
 pytestmark = pytest.mark.usefixtures("avahi")
+
+_KILLED = """
+import os, pathlib, signal, sys
+sys.path.insert(0, sys.argv[1])
+from conftest import Avahi
+daemon = Avahi(pathlib.Path(sys.argv[2]))
+for command in (("sleep", "600"), ("unshare", "--mount", "sh", "-c", "exec sleep 600")):
+    print(daemon.spawn(*command).pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nothing_outlives_a_run_that_is_killed(tmp_path: Path, eventually: Any) -> None:
+    """A fixture does not end what it has started then, and the system has to."""
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(Path(__file__).parent), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    started = [Path("/proc", number) for number in done.stdout.split()]
+    assert len(started) == 2
+    eventually(lambda: not any(map(runs, started)))
+
+
+def runs(process: Path) -> bool:
+    """Whether a process is there, and not only what is left for whoever has to wait for it."""
+    try:
+        return "\nState:\tZ" not in (process / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
 
 # What is registered here --------------------------------------------------------------------------
 
