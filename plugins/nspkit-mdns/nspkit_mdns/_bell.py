@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _thread import LockType
+    from queue import SimpleQueue
+    from typing import Any
+
+    from nspkit import Cancellation
 
 PATIENCE = 1.0
 """Seconds after which who waits looks again: an interrupt may have cut the ringing short."""
@@ -49,3 +53,26 @@ class Bell:
                 break
             mine.acquire(timeout=left)
         return self.rung
+
+
+class Alarm:
+    """Wakes who waits at a queue when nobody waits for the answer any more, by None.
+
+    A cancellation keeps all that it was given to call: a watch that asks again and again has one
+    alarm, so that it does not grow.
+    """
+
+    __slots__ = ("_queue",)
+
+    def __init__(self, cancellation: Cancellation) -> None:
+        """Make the one of a cancellation."""
+        self._queue: SimpleQueue[Any] | None = None
+        cancellation.on_cancel(self._ring)
+
+    def wakes(self, queue: SimpleQueue[Any]) -> None:
+        """Wake who waits there; who does so looks first whether it was cancelled before."""
+        self._queue = queue
+
+    def _ring(self) -> None:
+        if self._queue is not None:
+            self._queue.put(None)

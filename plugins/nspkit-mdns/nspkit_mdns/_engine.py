@@ -9,23 +9,28 @@ from __future__ import annotations
 import asyncio
 import os
 import selectors
-import socket
 import threading
+from _thread import allocate_lock
 from hashlib import blake2s
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
-from nspkit.errors import CancelledError, NotInitialisedError, NotReadyError
-from nspkit_mdns._bell import PATIENCE, Bell
-from nspkit_mdns._wire import AsyncZeroconf, InterfaceChoice, Zeroconf
+from nspkit.errors import CancelledError, NotInitialisedError
+from nspkit_mdns._bell import PATIENCE, Alarm, Bell
+from nspkit_mdns._opening import opened_on
+from nspkit_mdns._wire import AsyncZeroconf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from nspkit import Cancellation
+    from nspkit_mdns._wire import Zeroconf
 
 T = TypeVar("T")
+
+_ROUNDS = 3
+"""Who is cancelled may have a goodbye to say, which is a task, too."""
 
 
 class Engine:
@@ -56,6 +61,7 @@ class Engine:
         self._open: Zeroconf | None = None
         self._farewells: set[asyncio.Task[Any]] = set()
         self._waking: set[Callable[[], object]] = set()
+        self._begun = allocate_lock()  # for whoever is first: its thread, or who gives it up
         self._thread = threading.Thread(target=self._run, name="nspkit-mdns", daemon=True)
 
     # -- on any thread -------------------------------------------------------------------------
@@ -64,10 +70,14 @@ class Engine:
         """Start the thread; once."""
         try:
             self._thread.start()
-        except RuntimeError as error:
-            self.failure = error
-            self.ready.ring()
-            self.ended.ring()
+        except BaseException as error:
+            # Ctrl-C may strike before there is a thread, or after.
+            if self._begun.acquire(blocking=False):
+                self.failure = error
+                self.ready.ring()
+                self.ended.ring()
+            if not isinstance(error, RuntimeError):  # the system has no thread to give
+                raise
 
     def halt(self) -> None:
         """Have it close; `ended` tells when it has."""
@@ -88,6 +98,10 @@ class Engine:
             NotInitialisedError: It is closed, or this is a forked child (10093).
         """
         self.check_process()
+        if self.failure is not None:
+            raise NotInitialisedError(
+                f"mdns has broken down: {self.failure!r:.200}; stop it, and start it again"
+            )
         if self.ended.rung or self._halted:
             raise NotInitialisedError("mdns has been stopped: start it again")
 
@@ -122,8 +136,11 @@ class Engine:
         work: Callable[..., Coroutine[Any, Any, T]],
         *args: object,
         cancellation: Cancellation | None = None,
+        alarm: Alarm | None = None,
     ) -> T:
         """Have a coroutine run on the thread, and wait for what it returns.
+
+        ``alarm`` is that of the cancellation, where many questions have the same one.
 
         Raises:
             CancelledError: Nobody waits any more, or it was stopped meanwhile (10111).
@@ -145,9 +162,9 @@ class Engine:
                 task.cancel()
 
         if cancellation is not None:
-            cancellation.on_cancel(lambda: box.put(None))
-        self.soon(begin)
+            (alarm or Alarm(cancellation)).wakes(box)
         try:
+            self.soon(begin)
             return self._outcome(box, cancellation)
         finally:
             if not tasks or not tasks[0].done():
@@ -213,6 +230,8 @@ class Engine:
         return f"nspkit-{digest}.local."
 
     def _run(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
         try:
             while self._before is not None and not self._before.ended.wait(PATIENCE):
                 pass
@@ -220,7 +239,7 @@ class Engine:
             self._selector = selectors.DefaultSelector()
             self._loop = asyncio.SelectorEventLoop(self._selector)
             try:
-                self._loop.run_until_complete(self._serve())
+                self._work(self._loop)
             finally:
                 self._loop.close()
         except BaseException as error:
@@ -232,11 +251,22 @@ class Engine:
             self._open = None
             self.ended.ring()
 
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        serving = loop.create_task(self._serve())
+        try:
+            loop.run_until_complete(serving)
+        except BaseException as error:
+            self.failure = error
+            if not serving.done():  # something else has stopped the loop: close what is open
+                self.halt()
+                loop.run_until_complete(serving)
+            raise
+
     async def _serve(self) -> None:
         self._halt = asyncio.Event()
         if self._halted:
             return
-        async with AsyncZeroconf(zc=_opened(self.interfaces)) as opened:
+        async with AsyncZeroconf(zc=opened_on(self.interfaces)) as opened:
             await opened.zeroconf.async_wait_for_start()
             self._open = opened.zeroconf
             self.ready.ring()
@@ -248,10 +278,11 @@ class Engine:
         for wake in tuple(self._waking):
             wake()
         own = asyncio.current_task()
-        rest = asyncio.all_tasks() - self._farewells - {own}
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, *self._farewells, return_exceptions=True)
+        for _ in range(_ROUNDS):
+            rest = asyncio.all_tasks() - self._farewells - {own}
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, *self._farewells, return_exceptions=True)
 
     def _stop(self) -> None:
         if self._halt is not None:
@@ -266,8 +297,8 @@ class Engine:
         and what it did to the selector would be done to the parent's, too.
         """
         selector = self._selector
-        if selector is None:
-            return
+        if selector is None or not selector.get_map():
+            return  # not open yet, or closed
         nothing = os.open(os.devnull, os.O_RDWR)
         for number in [*selector.get_map(), _number(selector)]:
             if number is not None:
@@ -275,38 +306,6 @@ class Engine:
         os.close(nothing)
 
 
-def refusal(error: BaseException, interfaces: tuple[str, ...] | None) -> NotReadyError:
-    """Return the error for a Zeroconf that could not be opened."""
-    where = "the interfaces of this machine" if interfaces is None else ", ".join(interfaces)
-    new = NotReadyError(
-        f"multicast DNS cannot be used on {where}: {error}; see whether they are up, and whether "
-        "another program has UDP port 5353 for itself"
-    )
-    new.__cause__ = error
-    return new
-
-
 def _number(selector: selectors.BaseSelector) -> Any:
     number = getattr(selector, "fileno", None)
     return None if number is None else number()
-
-
-def _opened(interfaces: tuple[str, ...] | None) -> Zeroconf:
-    choice = InterfaceChoice.All if interfaces is None else list(interfaces)
-    try:
-        opened = Zeroconf(interfaces=choice, use_asyncio=True)
-    except (OSError, RuntimeError) as error:
-        # It leaves those that are open already to garbage collection.
-        _close_sockets(error)
-        raise
-    return opened
-
-
-def _close_sockets(error: BaseException) -> None:
-    trace = error.__traceback__
-    while trace is not None:
-        for value in tuple(trace.tb_frame.f_locals.values()):
-            for one in value if isinstance(value, list) else [value]:
-                if isinstance(one, socket.socket):
-                    one.close()
-        trace = trace.tb_next

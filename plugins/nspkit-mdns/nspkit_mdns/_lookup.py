@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nspkit import Cancellation, Query, Service
+    from nspkit_mdns._bell import Alarm
     from nspkit_mdns._member import Member
 
 _TO_ANSWER = 0.2
@@ -47,6 +48,7 @@ def resolve(
     *,
     flush: bool,
     seconds: float | None = None,
+    alarm: Alarm | None = None,
 ) -> Service:
     """Return what one name means; ``seconds`` instead of those of the settings, 0 asks nobody.
 
@@ -58,11 +60,10 @@ def resolve(
         seconds = within(member.settings.timeout, cancellation)
     if isinstance(question, Host):
         asked = query.service_class or SVCID_HOSTNAME
-        return engine.run(
-            _resolve.host, engine, question, seconds, flush, asked, cancellation=cancellation
-        )
+        work = (_resolve.host, engine, question, seconds, flush, asked)
+        return engine.run(*work, cancellation=cancellation, alarm=alarm)
     return engine.run(
-        _resolve.instance, engine, question, seconds, flush, cancellation=cancellation
+        _resolve.instance, engine, question, seconds, flush, cancellation=cancellation, alarm=alarm
     )
 
 

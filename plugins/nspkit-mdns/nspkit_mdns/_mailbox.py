@@ -28,7 +28,7 @@ class Mailbox:
         self._engine = engine
         self._cancellation = cancellation
         self._news: SimpleQueue[str | None] = SimpleQueue()
-        self._noted: set[str] = set()
+        self._noted: set[str | None] = set()
         cancellation.on_cancel(self.wake)
 
     def put(self, key: str, service: Service | None) -> None:
@@ -41,8 +41,10 @@ class Mailbox:
             self._news.put(key)
 
     def wake(self) -> None:
-        """Have the reader look whether it is over."""
-        self._news.put(None)
+        """Have the reader look again; once, however often it is called meanwhile."""
+        if None not in self._noted:
+            self._noted.add(None)
+            self._news.put(None)
 
     def next(self, seconds: float | None) -> str | None:
         """Wait for a name that has news, at most ``seconds``; None if there is none.
@@ -62,8 +64,8 @@ class Mailbox:
                 key = self._news.get(timeout=left)
             except Empty:
                 continue
+            self._noted.discard(key)  # before it is read: what comes after is news again
             if key is not None:
-                self._noted.discard(key)  # before it is read: what comes after is news again
                 return key
         return None
 
@@ -81,13 +83,19 @@ class Mailbox:
             if left <= 0.0:
                 return False
             try:
-                self._news.get(timeout=left)
+                self._noted.discard(self._news.get(timeout=left))
             except Empty:
                 continue
             return True
         return True
 
     def forget(self, key: str) -> None:
-        """Keep nothing of a name that is gone, unless it has come back meanwhile."""
+        """Keep nothing of a name that is gone, unless it has come back meanwhile.
+
+        On the thread that puts in: it could come back between the look and the removal.
+        """
+        self._engine.soon(self._forget, key)
+
+    def _forget(self, key: str) -> None:
         if key not in self._noted and self.latest.get(key) is None:
             self.latest.pop(key, None)

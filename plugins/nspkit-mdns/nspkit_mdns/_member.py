@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import ifaddr
 
 from nspkit.errors import CancelledError, NotInitialisedError, NotReadyError
-from nspkit_mdns._engine import Engine, refusal
+from nspkit_mdns._opening import refusal
 from nspkit_mdns._share import join, leave
 
 if TYPE_CHECKING:
     from nspkit import Cancellation
+    from nspkit_mdns._engine import Engine
     from nspkit_mdns._entry import Entry
     from nspkit_mdns._settings import Settings
 
@@ -36,6 +37,7 @@ class Member:
         self.settings = settings
         self.entries: dict[str, Entry] = {}
         self._engine: Engine | None = None
+        self._uses: list[object] = []
         self._closed = False
         _addresses(settings.interfaces)
 
@@ -52,8 +54,9 @@ class Member:
             engine.check()
             return engine
         addresses = _addresses(self.settings.interfaces)
-        engine = join(self, addresses)
+        use = object()  # not this one: two threads may come at once, and one of them give up
         try:
+            engine = join(use, addresses)
             while not engine.ready.wait(_LOOK_AGAIN):
                 engine.check_process()
                 if cancellation is not None and cancellation.cancelled:
@@ -62,11 +65,11 @@ class Member:
                 raise refusal(engine.failure, addresses)
             if self._closed:
                 raise NotInitialisedError("mdns has been stopped: start it again")
+            self._uses.append(use)
+            self._engine = engine
         except BaseException:
-            if self._engine is None:  # nobody else has come through meanwhile
-                leave(self, engine)
+            leave(use)
             raise
-        self._engine = engine
         return engine
 
     def close(self) -> None:
@@ -81,7 +84,8 @@ class Member:
 
                 engine.run(withdraw_all, engine, self)
         finally:
-            leave(self, engine)
+            while self._uses:
+                leave(self._uses.pop())
 
 
 def _addresses(interfaces: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -129,7 +129,8 @@ def _named(query: Query, name: str) -> Question:
     for label in labels:
         _check_label(label, name)
     kind = ".".join(labels[-3:-1]).lower()
-    if kind.endswith(("_tcp", "_udp")) and kind.startswith("_") and query.service_class is None:
+    of_service = len(labels) > 2 and kind.startswith("_") and kind.endswith(("._tcp", "._udp"))
+    if of_service and query.service_class is None:
         subtype = len(labels) == 5 and labels[1].lower() == "_sub"
         if name.lower() == ALL_TYPES + LOCAL or len(labels) == 3 or subtype:
             return Type(name[: -len(LOCAL)].lower())

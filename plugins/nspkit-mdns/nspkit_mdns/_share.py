@@ -5,16 +5,19 @@ The only module-level state of this package. It holds nothing when all providers
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from nspkit.errors import InProgressError, NotReadyError
 from nspkit_mdns._engine import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class _Share:
@@ -36,58 +39,78 @@ class _Share:
 _share = _Share()
 
 
+def _alone(function: Callable[P, T]) -> Callable[P, T]:
+    """Have a function run alone; what interrupts it on its own thread is refused, not waiting."""
+
+    @functools.wraps(function)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> T:
+        with _share.lock:
+            if _share.busy:
+                raise InProgressError(
+                    "mdns is being started or stopped on this thread, by what was interrupted: do "
+                    "it when that is over"
+                )
+            # No call in between, where Ctrl-C could strike: nobody would be let in any more.
+            _share.busy = True
+            try:
+                return function(*args, **kwargs)
+            finally:
+                _share.busy = False
+
+    return alone
+
+
+@_alone
 def join(user: object, interfaces: tuple[str, ...] | None) -> Engine:
     """Return the engine, begun if nobody had it; ``user`` has it until `leave`.
+
+    Whatever is raised: who has asked leaves. It may be the user already, when Ctrl-C strikes.
 
     Raises:
         NotReadyError: It is in use on other interfaces (WSASYSNOTREADY 10091).
         InProgressError: Called by what has interrupted this very function (10036).
     """
-    with _share.lock, _alone():
-        there = _share.engine
-        engine = there or Engine(interfaces, _share.closing[-1] if _share.closing else None)
-        if engine.interfaces != interfaces:
-            raise NotReadyError(
-                "another host of this process has multicast DNS on "
-                f"{_shown(engine.interfaces)}, and a process can have it only once: give the "
-                f"same 'interfaces', not {_shown(interfaces)}, or close that host first"
-            )
-        _share.users[user] = engine
-        if there is None:
-            engine.begin()
+    there = _share.engine
+    engine = there or Engine(interfaces, next(reversed(_still_closing()), None))
+    if engine.interfaces != interfaces:
+        raise NotReadyError(
+            "another host of this process has multicast DNS on "
+            f"{_shown(engine.interfaces)}, and a process can have it only once: give the "
+            f"same 'interfaces', not {_shown(interfaces)}, or close that host first"
+        )
+    _share.users[user] = engine
+    if there is None:
+        engine.begin()
     return engine
 
 
-def leave(user: object, engine: Engine) -> None:
-    """Give the engine back; who is the last waits until it is closed."""
-    if engine.is_foreign:
-        return
-    with _share.lock, _alone():
-        if _share.users.get(user) is engine:
-            del _share.users[user]
-        if engine in _share.users.values():
-            return
-        if engine not in _share.closing:
-            _share.closing.append(engine)
-    engine.halt()
-    engine.join()
-    with _share.lock, _alone():
-        if engine in _share.closing:
-            _share.closing.remove(engine)
+def leave(user: object) -> None:
+    """Give the engine back, if ``user`` has it; who is the last waits until it is closed."""
+    engine = _left(user)
+    if engine is not None:
+        engine.halt()
+        engine.join()
+        _alone(_still_closing)()
 
 
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    if _share.busy:
-        raise InProgressError(
-            "mdns is being started or stopped on this thread, by what was interrupted: do it "
-            "when that is over"
-        )
-    _share.busy = True
-    try:
-        yield
-    finally:
-        _share.busy = False
+@_alone
+def _left(user: object) -> Engine | None:
+    """Take a user away; return the engine that nobody has any more, now among those that close."""
+    engine = _share.users.get(user)
+    if engine is None:  # it never had one, or had the parent's in a forked child
+        return None
+    if list(_share.users.values()).count(engine) > 1:
+        del _share.users[user]
+        return None
+    _share.closing.append(engine)
+    del _share.users[user]
+    return engine
+
+
+def _still_closing() -> list[Engine]:
+    """Forget those that have closed; return the others, the last one last."""
+    _share.closing[:] = [one for one in _share.closing if not one.ended.rung]
+    return _share.closing
 
 
 def _shown(interfaces: tuple[str, ...] | None) -> str:

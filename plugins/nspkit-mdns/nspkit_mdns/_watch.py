@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from nspkit import Change, ChangeKind
 from nspkit.errors import CancelledError, NoDataError, ServiceNotFoundError
+from nspkit_mdns._bell import Alarm
 from nspkit_mdns._browse import Browse
 from nspkit_mdns._lookup import resolve
 from nspkit_mdns._mailbox import Mailbox
@@ -15,7 +17,7 @@ from nspkit_mdns._resolve import HostListener
 from nspkit_mdns._restrictions import narrowed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from nspkit import Cancellation, Query, Service
     from nspkit_mdns._engine import Engine
@@ -92,13 +94,14 @@ def _host_changes(
     engine = member.engine(cancellation)
     mailbox = Mailbox(engine, cancellation)
     listener = HostListener(dotted(question), mailbox.wake)
+    ask = partial(resolve, member, question, query, cancellation, alarm=Alarm(cancellation))
     told: dict[str, Service] = {}
     begun = fresh = False
     asks = True
     try:
         engine.run(_listen, engine, listener, mailbox, cancellation=cancellation)
         while not cancellation.cancelled:
-            now = _resolved(member, question, query, cancellation, fresh=fresh, asks=asks)
+            now = _resolved(ask, query, fresh=fresh, asks=asks)
             yield from _compared(told, "", now)
             if not begun:
                 begun = True
@@ -114,18 +117,10 @@ def _host_changes(
 
 
 def _resolved(
-    member: Member,
-    question: Host,
-    query: Query,
-    cancellation: Cancellation,
-    *,
-    fresh: bool,
-    asks: bool,
+    ask: Callable[..., Service], query: Query, *, fresh: bool, asks: bool
 ) -> Service | None:
-    seconds = None if asks else 0.0
     try:
-        found = resolve(member, question, query, cancellation, flush=fresh, seconds=seconds)
-        return narrowed(found, query)
+        return narrowed(ask(flush=fresh, seconds=None if asks else 0.0), query)
     except (ServiceNotFoundError, NoDataError):
         return None
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nspkit_mdns import MdnsProvider
 from nspkit_mdns._mailbox import _MOST, Mailbox
 from nspkit_mdns._names import Instance
 from nspkit_mdns._values import attributes_of, info_of, service_of, text_of
@@ -20,6 +21,7 @@ from nspkit import Cancellation, Service, ServiceOperation
 from nspkit.errors import InvalidArgumentError
 
 Send = Callable[[bytes], None]
+PATIENCE = 30.0
 GROUP = ("224.0.0.251", 5353)
 A, PTR, TXT, AAAA, SRV, NSEC = 1, 12, 16, 28, 33, 47
 pytestmark = pytest.mark.usefixtures("quick")
@@ -148,13 +150,19 @@ def fuzzed(start: Any, service: Any) -> Iterator[nspkit.Session]:
     watch.close()
 
 
+class Engine:
+    """An engine whose thread is the test's."""
+
+    def check(self) -> None:
+        """Be open."""
+
+    def soon(self, function: Callable[..., object], *args: object) -> None:
+        """Be on its thread."""
+        function(*args)
+
+
 def test_a_flood_of_names_is_bounded() -> None:
     """So many are remembered, and those keep their news; who is gone makes no room for lies."""
-
-    class Engine:
-        def check(self) -> None:
-            """Be open."""
-
     mailbox = Mailbox(Engine(), Cancellation())  # type: ignore[arg-type]
     for number in range(_MOST + 100):
         mailbox.put(str(number), Service(str(number)))
@@ -165,6 +173,40 @@ def test_a_flood_of_names_is_bounded() -> None:
     mailbox.forget("0")
     mailbox.put("new", Service("new"))
     assert mailbox.latest["new"] == Service("new")
+
+
+def test_a_flood_of_news_of_a_host_is_bounded() -> None:
+    """Who has not looked yet need not be told again; who has is told anew."""
+    mailbox = Mailbox(Engine(), Cancellation())  # type: ignore[arg-type]
+    for _ in range(3):
+        for _ in range(100):
+            mailbox.wake()
+        assert mailbox._news.qsize() == 1
+        assert mailbox.rest(PATIENCE)
+
+
+def test_a_watch_of_a_host_keeps_nothing_of_each_question(
+    send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often its addresses are told: a cancellation keeps what it was given to call."""
+    given: list[object] = []
+    told = Cancellation.on_cancel
+    monkeypatch.setattr(
+        Cancellation, "on_cancel", lambda self, call: (given.append(call), told(self, call))
+    )
+    host = name(b"garbage-host", b"local")
+    provider, cancellation = MdnsProvider(), Cancellation()
+    with nspkit.Resources() as resources:
+        provider.nsp_startup({"interfaces": ["lo"], "timeout": 0.1}, resources)
+        changes = iter(provider.nsp_notify_change(nspkit.Query("garbage-host.local"), cancellation))
+        assert next(changes) is None
+        before = len(given)
+        for number in range(1, 6):
+            send(answer(record(host, A, bytes((10, 0, 0, number)))))
+            assert next(changes) is not None
+        assert len(given) == before
+        cancellation.cancel()
+        assert next(changes, None) is None
 
 
 def test_a_flood_of_packets_is_bounded(start: Any, service: Any, send: Send) -> None:

@@ -39,6 +39,8 @@ BOTH = (socket.AF_INET, socket.AF_INET6)
         (Query("a.local", protocols=[(2, 6)]), Host("a.local", (socket.AF_INET,))),
         (Query("bu\u0308ro.local"), Host("büro.local", BOTH)),
         (Query("xn--bro-hoa.local"), Host("xn--bro-hoa.local", BOTH)),
+        (Query("_tcp.local"), Host("_tcp.local", BOTH)),
+        (Query("a_tcp.local"), Host("a_tcp.local", BOTH)),
         (Query(service_class="_http._tcp"), Type("_http._tcp")),
         (Query(service_class="_a._sub._http._tcp"), Type("_a._sub._http._tcp")),
         (Query("_http._tcp.local"), Type("_http._tcp")),

@@ -14,11 +14,20 @@ from typing import Any
 
 import pytest
 from nspkit_mdns import MdnsProvider
+from nspkit_mdns._member import Member
+from nspkit_mdns._registration import set_service
+from nspkit_mdns._settings import settings_in
 from nspkit_mdns._share import _share, join, leave
 
 import nspkit
 from nspkit import Cancellation, Query, Resources, ServiceOperation
-from nspkit.errors import AlreadyExistsError, InProgressError, NotInitialisedError, NotReadyError
+from nspkit.errors import (
+    AlreadyExistsError,
+    CancelledError,
+    InProgressError,
+    NotInitialisedError,
+    NotReadyError,
+)
 from nspkit.testing import LeakReport
 
 PATIENCE = 30.0
@@ -99,7 +108,7 @@ def test_a_hundred_starts_of_the_engine_leave_nothing() -> None:
         engine = join(user, ("127.0.0.1",))
         assert engine.ready.wait(PATIENCE)
         assert engine.failure is None
-        leave(user, engine)
+        leave(user)
 
     use()
     with LeakReport() as leaks:
@@ -120,7 +129,7 @@ def test_a_new_one_waits_for_the_end_of_the_old_one() -> None:
         await over[0].wait()
 
     old.soon(lambda: old.farewell(say_goodbye()))
-    closing = threading.Thread(target=leave, args=(first, old))
+    closing = threading.Thread(target=leave, args=(first,))
     closing.start()
     while _share.engine is old or not over:
         closing.join(0.01)
@@ -131,7 +140,7 @@ def test_a_new_one_waits_for_the_end_of_the_old_one() -> None:
     old.soon(over[0].set)
     assert new.ready.wait(PATIENCE)
     assert old.ended.rung
-    leave(second, new)
+    leave(second)
     closing.join(PATIENCE)
 
 
@@ -255,9 +264,9 @@ def test_a_child_gives_nothing_back_that_is_the_parents() -> None:
     user = object()
     engine = join(user, ("127.0.0.1",))
     assert engine.ready.wait(PATIENCE)
-    assert in_child(lambda: leave(user, engine)) == ""
+    assert in_child(lambda: leave(user)) == ""
     assert not engine.ended.rung
-    leave(user, engine)
+    leave(user)
     assert engine.ended.rung
 
 
@@ -283,3 +292,160 @@ def test_a_child_keeps_no_socket_of_the_parent(start: Any, service: Any) -> None
 
     assert in_child(work) == ""
     assert own <= sockets()
+
+
+# Interrupts, and ends that nobody has asked for ---------------------------------------------------
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before it runs", "when it runs"])
+def test_an_interrupted_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch, begun: bool) -> None:
+    """Ctrl-C while the thread is started: who comes next has an engine that runs."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if begun:
+            start(thread)
+        raise KeyboardInterrupt
+
+    member = Member(settings_in({"interfaces": ["lo"]}))
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            member.engine()
+    assert not _share.users
+    assert not _share.closing
+    assert member.engine().ready.rung
+    member.close()
+
+
+def test_an_interrupt_on_the_way_shuts_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even while what it has interrupted is still shown, as a prompt does."""
+
+    def interrupted() -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("nspkit_mdns._share._still_closing", interrupted)
+        with pytest.raises(KeyboardInterrupt) as shown:
+            join(object(), ("127.0.0.1",))
+    assert shown.value.__traceback__ is not None
+    assert not _share.busy
+    assert not _share.users
+
+
+def test_who_gives_up_takes_the_engine_from_nobody(eventually: Any) -> None:
+    """Two lookups of one provider open it, and one of them is cancelled meanwhile."""
+    first = object()
+    old = join(first, ("127.0.0.1",))
+    assert old.ready.wait(PATIENCE)
+    over: list[asyncio.Event] = []
+
+    async def say_goodbye() -> None:
+        over.append(asyncio.Event())
+        await over[0].wait()
+
+    old.soon(lambda: old.farewell(say_goodbye()))
+    closing = threading.Thread(target=leave, args=(first,))
+    closing.start()
+    eventually(lambda: _share.engine is not old and over)
+    member, cancellation = Member(settings_in({"interfaces": ["lo"]})), Cancellation()
+    outcomes: list[object] = []
+
+    def open_it(until: Cancellation | None) -> None:
+        try:
+            outcomes.append(member.engine(until))
+        except CancelledError as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=open_it, args=(one,)) for one in (None, cancellation)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(_share.users) == 2)
+    cancellation.cancel()
+    threads[1].join(PATIENCE)
+    old.soon(over[0].set)
+    threads[0].join(PATIENCE)
+    cancelled, engine = outcomes
+    assert isinstance(cancelled, CancelledError)
+    assert member.engine() is engine
+    member.close()
+    closing.join(PATIENCE)
+
+
+def test_an_engine_that_breaks_down_says_so(service: Any) -> None:
+    """A fork after that is quiet, and who starts anew has another one."""
+    member = Member(settings_in({"interfaces": ["lo"]}))
+    engine = member.engine()
+
+    def break_down() -> None:
+        raise SystemExit("on purpose")
+
+    engine.soon(break_down)
+    assert engine.ended.wait(PATIENCE)
+    with pytest.raises(NotInitialisedError, match=r"broken down: SystemExit.*start it again"):
+        set_service(member, service("x"), REGISTER, False)
+    assert _share.users
+    engine.abandon()
+    other = Member(settings_in({"interfaces": ["lo"]}))
+    set_service(other, service("x"), REGISTER, False)
+    other.close()
+    member.close()
+
+
+def test_starts_and_ends_on_many_threads_agree(start: Any) -> None:
+    """Eight at a time, again and again: each has one that answers, and none is left."""
+    rounds, threads = 12, 8
+    barrier = threading.Barrier(threads)
+    errors: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for each in range(rounds):
+                member = Member(settings_in({"interfaces": ["lo"]}))
+                barrier.wait(PATIENCE)
+                engine = member.engine()
+                engine.check()
+                if (number + each) % 2:
+                    barrier.wait(PATIENCE)
+                    member.close()
+                else:
+                    member.close()
+                    barrier.wait(PATIENCE)
+        except BaseException as error:
+            errors.append(error)
+            barrier.abort()
+
+    all_of_them = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+    for thread in all_of_them:
+        thread.start()
+    for thread in all_of_them:
+        thread.join(PATIENCE * 2)
+    assert errors == []
+    assert not _share.users
+    assert not _share.closing
+
+
+def test_a_goodbye_of_who_is_cancelled_at_the_end_is_said() -> None:
+    """It is a task that is made while the others end."""
+    user = object()
+    engine = join(user, ("127.0.0.1",))
+    assert engine.ready.wait(PATIENCE)
+    said = threading.Event()
+    begun = threading.Event()
+
+    async def say_goodbye() -> None:
+        await asyncio.sleep(0.05)
+        said.set()
+
+    async def work() -> None:
+        try:
+            begun.set()
+            await asyncio.sleep(3600)
+        finally:
+            engine.farewell(say_goodbye())
+
+    tasks: list[Any] = []
+    engine.soon(lambda: tasks.append(engine.loop.create_task(work())))
+    assert begun.wait(PATIENCE)
+    leave(user)
+    assert said.is_set()
