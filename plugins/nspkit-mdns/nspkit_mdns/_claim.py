@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _PROBES = 3
 _PAUSE = 0.25
+_DELAY = 0.25  # at most, before the first
 _LATELY = 1000.0  # milliseconds; an answer that came just before is not taken twice
 _LABEL = 63
 
@@ -44,7 +45,7 @@ async def is_taken(engine: Engine, info: ServiceInfo) -> bool:
     zeroconf.async_add_listener(answers, None)
     try:
         # Machines that are switched on together do not all ask at once.
-        await asyncio.sleep(random.uniform(0.0, _PAUSE))  # no secret
+        await asyncio.sleep(random.uniform(0.0, _DELAY))  # no secret
         for _ in range(_PROBES):
             zeroconf.async_send(_probe(info))
             if await answers.within(_PAUSE):

@@ -23,7 +23,7 @@ from nspkit import Address, Service
 PATIENCE = 30.0
 
 Start = Callable[..., nspkit.Session]
-SETTINGS: dict[str, Any] = {"interfaces": ["lo"], "timeout": 5.0, "browse_time": 1.0}
+SETTINGS: dict[str, Any] = {"interfaces": ["lo"], "timeout": 30.0, "browse_time": 1.0}
 
 _BUS = """\
 <busconfig>
@@ -275,8 +275,18 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     On this link all answer at once, if somebody does.
     """
+    monkeypatch.setattr("nspkit_mdns._claim._DELAY", 0.02)
     monkeypatch.setattr("nspkit_mdns._claim._PAUSE", 0.02)
     monkeypatch.setattr("nspkit_mdns._registration._AT_THE_SAME_TIME", 0.02)
+
+
+@pytest.fixture
+def patiently(quick: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A function from which on a registration waits long enough for whoever has the name.
+
+    The machine may be busy, and another process have to answer; it ends as soon as that does.
+    """
+    return lambda: monkeypatch.setattr("nspkit_mdns._claim._PAUSE", PATIENCE)
 
 
 _STRANGER = """

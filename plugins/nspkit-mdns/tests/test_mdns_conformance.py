@@ -16,5 +16,5 @@ class TestConformance(ProviderConformance):
     """On the loopback interface, for a host that the daemon answers for."""
 
     provider = MdnsProvider
-    settings: ClassVar = {"interfaces": ["lo"], "timeout": 0.5, "browse_time": 0.5}
+    settings: ClassVar = {"interfaces": ["lo"], "timeout": 1.5, "browse_time": 0.5}
     query = Query("printer.local", service_class=svcid_dns(1))
