@@ -23,16 +23,13 @@ from nspkit import Address, Service
 PATIENCE = 30.0
 
 Start = Callable[..., nspkit.Session]
-SETTINGS: dict[str, Any] = {"interfaces": ["lo"], "timeout": 30.0, "browse_time": 1.0}
+SETTINGS: dict[str, Any] = {"interfaces": ["lo"], "timeout": 30.0, "browse_time": 0.4}
 
 _BUS = """\
 <busconfig>
   <listen>unix:path={folder}/bus</listen>
   <policy context="default">
-    <allow user="*"/>
-    <allow own="*"/>
-    <allow send_destination="*"/>
-    <allow receive_sender="*"/>
+    <allow user="*"/> <allow own="*"/> <allow send_destination="*"/> <allow receive_sender="*"/>
   </policy>
 </busconfig>
 """
@@ -52,10 +49,7 @@ publish-addresses=yes
 _GROUP = """\
 <service-group>
   <name>{name}</name>
-  <service>
-    <type>{type}</type>
-    <port>{port}</port>
-{attributes}  </service>
+  <service><type>{type}</type><port>{port}</port>{attributes}</service>
 </service-group>
 """
 # The daemon has fixed paths: the file of its pid, its socket, its configuration.
@@ -119,7 +113,7 @@ class Avahi:
     def _serve(folder: Path, name: str, kind: str, port: int, attributes: dict[str, str]) -> None:
         """Have the daemon offer a service, by a file of its own."""
         records = "".join(
-            f"    <txt-record>{key}={value}</txt-record>\n" for key, value in attributes.items()
+            f"<txt-record>{key}={value}</txt-record>" for key, value in attributes.items()
         )
         group = _GROUP.format(name=name, type=kind, port=port, attributes=records)
         (folder / f"{name}.service").write_text(group)
@@ -271,10 +265,8 @@ def service() -> Callable[..., Service]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a registration be done in a tenth of a second, where it is not what the test is about.
-
-    On this link all answer at once, if somebody does.
-    """
+    """Have a registration, or a goodbye, be done in a tenth of a second, where that will do."""
+    monkeypatch.setattr("nspkit_mdns._entry._GOODBYE_AGAIN", 0.02)
     monkeypatch.setattr("nspkit_mdns._claim._DELAY", 0.02)
     monkeypatch.setattr("nspkit_mdns._claim._PAUSE", 0.02)
     monkeypatch.setattr("nspkit_mdns._registration._AT_THE_SAME_TIME", 0.02)
@@ -282,10 +274,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def patiently(quick: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """A function from which on a registration waits long enough for whoever has the name.
-
-    The machine may be busy, and another process have to answer; it ends as soon as that does.
-    """
+    """A function from which on a registration waits for whoever has the name on a busy machine."""
     return lambda: monkeypatch.setattr("nspkit_mdns._claim._PAUSE", PATIENCE)
 
 

@@ -152,12 +152,12 @@ def test_a_watch_tells_of_a_host_that_died(start: Any, stranger: Any) -> None:
     watch.close()
 
 
-def test_protocols_narrow_what_is_found(start: Any, service: Any) -> None:
+def test_protocols_narrow_what_is_found(start: Any, service: Any, eventually: Any) -> None:
     """A browse leaves out what has no such address, a name is told so."""
     session = start()
     session.set_service(service("x"), REGISTER)
     kind = "_nspkit._tcp"
-    assert list(session.lookup(service_class=kind, protocols=[(2, 6)]))
+    eventually(lambda: list(session.lookup(service_class=kind, protocols=[(2, 6)])))
     assert list(session.lookup(service_class=kind, protocols=[(10, 0)])) == []
     with pytest.raises(nspkit.errors.NoDataError):
         list(session.lookup("x", service_class=kind, protocols=[(0, 17)]))
