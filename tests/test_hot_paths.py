@@ -9,9 +9,10 @@ one sees there that is not meant to be there is to go, and what is meant is to b
 from __future__ import annotations
 
 import builtins
+import gc
 import sys
 from collections.abc import Callable, Iterator
-from threading import RLock
+from threading import RLock, get_ident
 from types import FrameType, FunctionType
 from typing import Any
 
@@ -96,15 +97,20 @@ def _module(frame: FrameType | None) -> str:
 
 @pytest.fixture
 def walk(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], Walked]:
-    """A function that runs another one and tells what that did, the second time it ran."""
-    importing = builtins.__import__
+    """A function that runs another one and tells what that did, the second time it ran.
+
+    That alone: what other threads import meanwhile does not count, and no garbage of other tests is
+    collected, whose finalisers would be among the calls.
+    """
+    importing, own = builtins.__import__, get_ident()
 
     def run(function: Callable[[], object]) -> Walked:
         walked = Walked()
         ours = ("nspkit", __name__.partition(".")[0])
 
         def imported(name: str, *args: Any, **options: Any) -> Any:
-            walked.imported.append(name)
+            if get_ident() == own:
+                walked.imported.append(name)
             return importing(name, *args, **options)
 
         def profile(frame: FrameType, event: str, argument: Any) -> None:
@@ -118,13 +124,17 @@ def walk(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], Wa
 
         function()  # what is done once, such as an import in a function, is done now
         before = sys.getprofile()
+        collects = gc.isenabled()
         with monkeypatch.context() as patch:
             patch.setattr(builtins, "__import__", imported)
+            gc.disable()
             sys.setprofile(profile)
             try:
                 function()
             finally:
                 sys.setprofile(before)
+                if collects:
+                    gc.enable()
         return walked
 
     return run
