@@ -7,6 +7,7 @@ The blocks of one page share their names, from top to bottom, and run in an empt
 from __future__ import annotations
 
 import contextlib
+import gc
 import tempfile
 from typing import Any
 
@@ -27,6 +28,16 @@ def _leave_page(namespace: dict[str, Any]) -> None:
     stack = namespace.pop(_STACK)
     namespace.clear()
     stack.close()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the suite itself consists of out of garbage collections.
+
+    Hundreds of tests ask for one, and with six thousand tests in memory each would take a fifth of
+    a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 pytest_collect_file = Sybil(
