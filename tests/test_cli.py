@@ -703,7 +703,7 @@ FOR_GO = "while not pathlib.Path('go').exists(): cancellation.wait(0.05)"
 def test_a_terminal_is_told_that_a_lookup_waits(nspkit: Installation) -> None:
     """And how to end it; the line is gone before the result is written."""
     nspkit.add("one", f"yield Service('first')\n{FOR_GO}\nyield Service('last')")
-    go = (b"Ctrl-C ends it", lambda _process: (nspkit.folder / "go").touch())
+    go = (b"1 found, waiting for ", lambda _process: (nspkit.folder / "go").touch())
     seen = on_a_terminal(nspkit, "lookup", "x", when=go)
     waits = re.search(r"1 found, waiting for \d+ s; Ctrl-C ends it", seen)
     assert waits is not None, seen
