@@ -18,7 +18,7 @@ def holders(one: object, *, ignored: list[Any], depth: int = _DEPTH) -> str:
     ``ignored`` holds the objects that are asked about, and is no reason to live.
     """
     found: list[str] = []
-    referrers = gc.get_referrers(one)[::-1]
+    referrers = _referrers(one)
     while referrers:
         referrer = referrers.pop()  # so that the list is not among what refers to it
         if referrer is ignored or referrer is one or _is_the_kits(referrer):
@@ -30,6 +30,17 @@ def holders(one: object, *, ignored: list[Any], depth: int = _DEPTH) -> str:
         return "something that Python does not show, such as a C library, atexit or a fork handler"
     more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
     return ", ".join(found[:_MOST]) + more
+
+
+def _referrers(one: object) -> list[Any]:
+    """Return what refers to it, also where somebody has frozen what there was: see `gc.freeze`."""
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    try:
+        return gc.get_referrers(one)[::-1]
+    finally:
+        if frozen:
+            gc.freeze()
 
 
 def _described(referrer: object, one: object, *, ignored: list[Any], depth: int) -> str:

@@ -44,12 +44,14 @@ def look(check: Callable[[Case], object], case: Case) -> None:
     patience = case.limit(what)
     silence = GRACE * patience / case.patience + STEPS * patience
     running = _Running(check, case)
-    errand = Errand(what, running.run, limits=False)
+    errand: Errand | None = None
     try:
+        # Within the block: Ctrl-C may strike in the start of the thread, which runs all the same.
+        errand = Errand(what, running.run, limits=False)
         while not errand.is_over and running.seconds_left(silence, patience) > 0:
             errand.wait(min(PULSE, running.seconds_left(silence, patience)))
     finally:
-        if not errand.is_over:
+        if errand is None or not errand.is_over:
             case.note_hanging(what)
             case.give_up()
     if running.errors:

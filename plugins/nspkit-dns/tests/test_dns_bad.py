@@ -245,7 +245,9 @@ def test_asking_again_and_again_keeps_few_sockets(fake: Any) -> None:
         results = provider.nsp_lookup_service(Query("x.test", protocols=V4), cancellation)
         seen: list[int] = []
         flights = provider._resolver._flights
-        cancellation.on_cancel(lambda: seen.extend(len(one._attempts) for one in flights.values()))
+        cancellation.on_cancel(
+            lambda: seen.extend(len(one._attempts) for one in list(flights.values()))
+        )
         with pytest.raises(NspError):
             list(results)
     assert seen
