@@ -100,7 +100,8 @@ def key_of(service: Service) -> Key:
         key.path()
     except UnicodeEncodeError as error:
         raise InvalidArgumentError(
-            f"the name or context of {service.name!a:.100} is not valid Unicode: it cannot be stored"
+            f"the name or context of {service.name!a:.100} is not valid Unicode: "
+            "it cannot be stored"
         ) from error
     return key
 

@@ -105,7 +105,7 @@ class Store(Protocol):
         """
 
     def remove(self, key: Key, version: object) -> bool:
-        """Remove an entry, with all that belongs to it; False if it is not that version any more."""
+        """Remove an entry, with all that belongs to it; False if it is not that version now."""
 
     def follow(
         self, scope: Scope, cancellation: Cancellation, patience: Callable[[], float]
@@ -114,9 +114,9 @@ class Store(Protocol):
 
         It returns when it is cancelled, at once, and raises when the engine is lost, or silent
         for too long: who follows calls again, later. Where changes may have been missed and the
-        engine is there, it lists again. It may yield more than the scope covers, and the same twice;
-        of changes in between it need not tell. ``patience()`` says for how many seconds at most to
-        wait before `Mark.NOTHING` is yielded, so that the reader can do other work.
+        engine is there, it lists again. It may yield more than the scope covers, and the same
+        twice; of changes in between it need not tell. ``patience()`` says for how many seconds
+        at most to wait before `Mark.NOTHING` is yielded, so that the reader can do other work.
         """
 
     def get_class(self, class_id: UUID) -> bytes | None:
