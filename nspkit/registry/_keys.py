@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nspkit import Query, Service
 
 _NONE = "-"  # no class, and the top of the contexts: neither can be mistaken for another
-_CONTAINERS, _DEEP = int(LookupFlags.CONTAINERS), int(LookupFlags.DEEP)
+_DEEP = int(LookupFlags.DEEP)
 
 
 class Key(NamedTuple):
@@ -91,19 +91,11 @@ def key_of(service: Service) -> Key:
     """Return the key that a service is registered under.
 
     Raises:
-        InvalidArgumentError: It has no name, or one that is not Unicode (WSAEINVAL 10022).
+        InvalidArgumentError: It has no name (WSAEINVAL 10022).
     """
     if not service.name:
         raise InvalidArgumentError("a service without a name cannot be registered: give it one")
-    key = Key(service.service_class, context_key(service.context), service.name)
-    try:
-        key.path()
-    except UnicodeEncodeError as error:
-        raise InvalidArgumentError(
-            f"the name or context of {service.name!a:.100} is not valid Unicode: "
-            "it cannot be stored"
-        ) from error
-    return key
+    return Key(service.service_class, context_key(service.context), service.name)
 
 
 class Scope(NamedTuple):
@@ -146,8 +138,3 @@ def scope_of(query: Query) -> Scope:
     """Return the scope of a query."""
     deep = bool(int(query.flags) & _DEEP)
     return Scope(query.service_class, query.name, context_key(query.context or ""), deep)
-
-
-def wants_containers(query: Query) -> bool:
-    """Say whether a query asks for containers, which a registry has none of."""
-    return bool(int(query.flags) & _CONTAINERS)

@@ -1,0 +1,150 @@
+"""What of a registry is found, by whatever asks for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nspkit import Address, Comparison, LookupFlags, Service, ServiceOperation, Version
+from nspkit.errors import (
+    ErrorCode,
+    InvalidArgumentError,
+    NoDataError,
+    NspError,
+    ServiceNotFoundError,
+)
+from nspkit.registry import Key
+
+A, B = "192.0.2.1", "192.0.2.2"
+DEEP = LookupFlags.DEEP | LookupFlags.RETURN_ALL
+WHOLE = Service(
+    "Büro/1 %2F 🖨",
+    service_class="_ipp._tcp",
+    addresses=[
+        Address.inet("fe80::1", 631, type=1, proto=6),
+        Address.inet(A, 53, type=2, proto=17),
+        Address(77, 5, 0, ("node", 4, b"\x00\xff", (1, 2))),
+    ],
+    attributes={
+        "text": "ü", "bytes": b"\x00\xff", "int": -(2**70), "float": 0.5, "no": None, "yes": True,
+    },
+    comment="of the first floor",
+    context="house\\first",
+    version=7,
+    blob=b"\x00blob",
+)  # fmt: skip
+
+
+def test_what_was_registered_comes_back(client: Any) -> None:
+    """Every member of it, of every type."""
+    client.session.set_service(WHOLE, ServiceOperation.REGISTER)
+    [found] = client.find(WHOLE.name, service_class="_ipp._tcp", context=WHOLE.context)
+    assert found.replace(namespace=None, provider=None) == WHOLE
+    assert found.service_type == "_ipp._tcp"
+
+
+def test_one_of_a_class_is_asked_for_by_its_key(client: Any, engine: Any) -> None:
+    """The engine lists nothing for that."""
+    client.register("x", A, service_class="_http._tcp")
+    engine.entries = None
+    assert [one.name for one in client.find("x", service_class="_http._tcp")] == ["x"]
+    with pytest.raises(ServiceNotFoundError, match="the dictionary has no service 'y' of the cla"):
+        client.find("y", service_class="_http._tcp")
+
+
+def test_names_are_found_in_every_class(client: Any) -> None:
+    """Or in one; a class alone finds all of it."""
+    for name, kind in (("x", "_a._tcp"), ("x", "_b._tcp"), ("y", "_b._tcp")):
+        client.register(name, A, service_class=kind)
+    client.register("x", A)
+    assert len(client.find("x")) == 3
+    assert len(client.find("x", service_class="_b._tcp")) == 1
+    assert sorted(one.name for one in client.find(service_class="_b._tcp")) == ["x", "y"]
+    assert len(client.find()) == 4
+    assert client.find(service_class="_c._tcp") == []
+    with pytest.raises(ServiceNotFoundError, match="no service 'z' \\["):
+        client.find("z")
+
+
+def test_contexts_are_apart(client: Any) -> None:
+    """A lookup finds what is in its context, with DEEP also what is below."""
+    for context in ("", "a", "a\\b", "ab"):
+        client.register("x", A, context=context)
+    assert [one.context for one in client.find("x", context="a")] == ["a"]
+    assert [one.context for one in client.find("x", context="\\")] == [""]
+    found = client.find("x", context="\\a\\", flags=DEEP)
+    assert sorted(one.context for one in found) == ["a", "a\\b"]
+    assert len(client.find(flags=DEEP)) == 4
+
+
+@pytest.mark.parametrize(
+    ("query_string", "right"),
+    [
+        ("path=/", True), ("path", True), ("path=/&secure=true", True), ("a%26b=c%3Dd", True),
+        ("bytes=raw", True), ("number=7", True), ("path=/x", False), ("nothing", False),
+        ("none=None", False), ("none", True),
+    ],
+)  # fmt: skip
+def test_query_strings_are_conditions(client: Any, query_string: str, right: bool) -> None:
+    """On attributes, which must all hold."""
+    attributes = {
+        "path": "/", "secure": True, "a&b": "c=d", "bytes": b"raw", "number": 7, "none": None,
+    }  # fmt: skip
+    client.register("x", A, attributes=attributes)
+    assert [one.name for one in client.find(query_string=query_string)] == ["x"] * right
+
+
+def test_a_condition_without_a_name_is_refused(client: Any) -> None:
+    """It names the way out (WSAEINVAL)."""
+    with pytest.raises(InvalidArgumentError, match="condition without a name"):
+        client.find(query_string="=x")
+
+
+def test_versions_are_compared_where_there_is_one(client: Any) -> None:
+    """What has none is found by every version."""
+    client.register("old", A, version=1)
+    client.register("new", A, version=3)
+    client.register("any", A)
+    assert sorted(one.name for one in client.find(version=Version(2, Comparison.NOTLESS))) == [
+        "any",
+        "new",
+    ]
+    with pytest.raises(NoDataError, match="of the version"):
+        client.find("old", version=2)
+
+
+def test_protocols_narrow_the_addresses(client: Any) -> None:
+    """One that has no protocol has that of its type."""
+    tcp, udp = Address.inet(A, 1, type=1), Address.inet(B, 1, type=2, proto=17)
+    client.session.set_service(Service("x", addresses=[tcp, udp]), ServiceOperation.REGISTER)
+    [found] = client.find("x", protocols=[(0, 6)])
+    assert [address.host for address in found.addresses] == [A]
+    [found] = client.find("x", protocols=[(23, 0), (2, 17)])
+    assert [address.host for address in found.addresses] == [B]
+
+
+def test_containers_are_not_there(client: Any) -> None:
+    """A registry has none (WSANO_DATA)."""
+    with pytest.raises(NoDataError, match="no containers"):
+        client.find(flags=LookupFlags.CONTAINERS)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"{", b"[]", b"\xff", b'{"addresses":[["inet",1,6]]}', b'{"blob":"x"}',
+        b'{"addresses":[["inet",1,6,["192.0.2.1",1]]],"ends":[]}', b'{"version":"x"}',
+    ],
+)  # fmt: skip
+def test_a_damaged_entry_hides_no_other(client: Any, engine: Any, value: bytes) -> None:
+    """All others are told, then the error (WSANO_RECOVERY)."""
+    engine.put(Key(None, "", "bad"), value, ttl=None)
+    client.register("good", A)
+    found = []
+    with (
+        pytest.raises(NspError, match="'bad' is damaged") as caught,
+        client.session.lookup() as lookup,
+    ):
+        found.extend(service.name for service in lookup)
+    assert (found, caught.value.code) == (["good"], ErrorCode.WSANO_RECOVERY)
