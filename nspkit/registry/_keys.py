@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote
 from uuid import UUID
@@ -49,7 +50,7 @@ def key_at(path: str) -> Key:
     """
     class_text, context, name = path.split("/")
     return Key(
-        None if class_text == _NONE else UUID(class_text),
+        _class_at(class_text),
         "" if context == _NONE else unquote(context, errors="strict"),
         unquote(name, errors="strict"),
     )
@@ -63,6 +64,11 @@ def key_at_name(path: str) -> Key:
     """
     name, class_text, context = path.split("/")
     return key_at(f"{class_text}/{context}/{name}")
+
+
+@lru_cache(maxsize=1024)  # a browse reads one class again and again
+def _class_at(part: str) -> UUID | None:
+    return None if part == _NONE else UUID(part)
 
 
 def class_part(class_id: UUID | None) -> str:

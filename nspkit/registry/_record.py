@@ -148,10 +148,8 @@ def decoded(key: Key, value: bytes) -> Record:
     return record
 
 
-def service_of(
-    key: Key, record: Record, ttl: float | None, shared: dict[str, Any], asked: UUID | None = None
-) -> Service:
-    """Make the service of a record; ``asked`` is its class, where that is known.
+def service_of(key: Key, record: Record, ttl: float | None, shared: dict[str, Any]) -> Service:
+    """Make the service of a record.
 
     Services with the same attributes share them: those of many are the same, and what was made of
     them once need not be checked again.
@@ -172,7 +170,7 @@ def service_of(
             given["blob"] = bytes.fromhex(record.blob)
         service = Service(
             key.name,
-            service_class=record.kind or asked or key.class_id,
+            service_class=record.kind or key.class_id,
             addresses=[_address(*parts) for parts in record.addresses],
             ttl=ttl,
             context=key.context[:-1],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nspkit.errors import NoDataError, NspError, ServiceNotFoundError
 from nspkit.registry._record import decoded, service_of
@@ -13,8 +13,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from nspkit import Cancellation, Query, Service
+    from nspkit.registry._keys import Key
     from nspkit.registry._record import Record
     from nspkit.registry._store import Entry, Store
+
+
+_REMEMBERED = 16_384
+_REMEMBERED_LENGTH = 1024
+"""Of so many entries, each of up to so many bytes, what was made of them is kept."""
+
+
+class _Made(NamedTuple):
+    """What was made of an entry's bytes."""
+
+    value: bytes
+    record: Record
+    service: Service
 
 
 class Search:
@@ -23,7 +37,8 @@ class Search:
     def __init__(self, store: Store) -> None:
         """Search in ``store``."""
         self._store = store
-        self.shared: dict[str, Any] = {}
+        self._shared: dict[str, Any] = {}
+        self._made: dict[Key, _Made] = {}
 
     def find(self, query: Query, cancellation: Cancellation) -> Iterable[Service]:
         """Find what a query asks for.
@@ -45,12 +60,11 @@ class Search:
         return (self._one(query, restrictions, entry),)
 
     def _one(self, query: Query, restrictions: Restrictions, entry: Entry) -> Service:
-        record, now = decoded(entry.key, entry.value), time()
-        seen = restrictions.visible(record, now)
-        if seen is None:
-            gone = record.alive(now) is None
+        record, service = self._made_of(entry, restrictions)
+        if service is None:
+            gone = record.alive(time()) is None
             raise self._not_found(query) if gone else self._no_data(query)
-        return service_of(entry.key, seen, _ttl(seen, entry, now), self.shared, query.service_class)
+        return service
 
     def _all(
         self, query: Query, restrictions: Restrictions, cancellation: Cancellation
@@ -71,24 +85,47 @@ class Search:
 
         A damaged entry keeps nobody from finding the others: its error comes last.
         """
-        scope, shared, asked = restrictions.scope, self.shared, restrictions.scope.class_id
+        scope = restrictions.scope
         damage: NspError | None = None
         for entry in self._store.entries(scope, cancellation):
             if not scope.covers(entry.key):
                 continue
             try:
-                record, now = decoded(entry.key, entry.value), time()
-                seen = restrictions.visible(record, now)
-                service = None
-                if seen is not None:
-                    service = service_of(entry.key, seen, _ttl(seen, entry, now), shared, asked)
+                record, service = self._made_of(entry, restrictions)
             except NspError as error:
                 damage = damage or error
                 continue
-            if service is not None or record.alive(now) is not None:
+            if service is not None or record.alive(time()) is not None:
                 yield service
         if damage is not None:
             raise damage
+
+    def _made_of(self, entry: Entry, restrictions: Restrictions) -> tuple[Record, Service | None]:
+        """Return the record of an entry, and the service that is to be seen of it, if any.
+
+        What was made of the same bytes before is taken again: who browses a registry does so
+        more than once, and to make a service costs more than to read it.
+        """
+        key, value, left = entry.key, entry.value, entry.left
+        made = self._made.get(key)
+        if made is not None and made.value == value:
+            record, service = made.record, made.service
+        else:
+            record, service = decoded(key, value), None
+        now = 0.0 if record.ends is None else time()
+        seen = restrictions.visible(record, now)
+        if seen is None:
+            return record, None
+        ttl = ttl_of(seen, left, now)
+        if seen is not record:
+            return record, service_of(key, seen, ttl, self._shared)
+        if service is None:
+            service = service_of(key, record, record.ttl, self._shared)
+            if record.ends is None and len(value) <= _REMEMBERED_LENGTH:
+                if len(self._made) >= _REMEMBERED:
+                    self._made.clear()
+                self._made[key] = _Made(value, record, service)
+        return record, service if ttl == service.ttl else service.replace(ttl=ttl)
 
     def _not_found(self, query: Query) -> ServiceNotFoundError:
         shown = query.service_type or query.service_class
@@ -116,7 +153,3 @@ def ttl_of(record: Record, left: float | None, now: float) -> float | None:
     if left is None or record.ttl is None:
         return record.ttl
     return round(min(max(left, 0.0), record.ttl), 3)
-
-
-def _ttl(record: Record, entry: Entry, now: float) -> float | None:
-    return None if record.ttl is None else ttl_of(record, entry.left, now)

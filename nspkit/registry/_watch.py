@@ -110,7 +110,7 @@ class Watch:
     def _service(self, key: Key, record: Record, ttl: float | None) -> Service | None:
         """Make the service of a record; None of one that is damaged: it is not there."""
         try:
-            return service_of(key, record, ttl, self._shared, self._restrictions.scope.class_id)
+            return service_of(key, record, ttl, self._shared)
         except NspError:
             return None
 

@@ -44,6 +44,21 @@ def test_what_was_registered_comes_back(client: Any) -> None:
     assert found.service_type == "_ipp._tcp"
 
 
+def test_what_is_asked_for_again_is_as_it_is_now(
+    client: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though what was made of an entry is kept: of one or of many, as long as its bytes are."""
+    monkeypatch.setattr("nspkit.registry._search._REMEMBERED", 1)
+    engine.tells_what_is_left = True
+    client.register("x", A, ttl=50)
+    client.register("y", B)
+    assert [client.hosts(name) for name in ("x", "y", "x")] == [[A], [B], [A]]
+    engine.pass_time(20)
+    assert [service.ttl for service in client.find()] == [30, None]
+    client.register("x", B, ttl=50)
+    assert client.hosts("x", protocols=[(2, 0)]) == client.hosts("x") == [B]
+
+
 def test_one_of_a_class_is_asked_for_by_its_key(client: Any, engine: Any) -> None:
     """The engine lists nothing for that."""
     client.register("x", A, service_class="_http._tcp")
