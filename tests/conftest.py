@@ -226,12 +226,16 @@ class Installation:
             **self.environment,
             **options.pop("environment", {}),
         }
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        streams = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            **options,
+        }
         return subprocess.Popen(
             command if shell is None else ["/bin/sh", "-c", shell],
             cwd=self.folder,
             env=environment,
-            stdin=subprocess.DEVNULL,
             encoding="utf-8",
             **streams,
         )
