@@ -7,6 +7,7 @@ calls mean is the same for all of them, and is here; what an engine has to do is
 from __future__ import annotations
 
 from nspkit import Namespace
+from nspkit.registry._conditions import Conditions, context_key, fits, proto_of
 from nspkit.registry._keys import EVERYTHING, Key, Scope, key_at, key_at_name
 from nspkit.registry._provider import RegistryProvider
 from nspkit.registry._settings import (
@@ -22,6 +23,7 @@ from nspkit.registry._store import ANYTHING, Anything, Entry, Gone, Mark, Store
 __all__ = [
     "ANYTHING",
     "Anything",
+    "Conditions",
     "EVERYTHING",
     "Endpoint",
     "Entry",
@@ -34,8 +36,11 @@ __all__ = [
     "Secret",
     "Settings",
     "Store",
+    "context_key",
+    "fits",
     "key_at",
     "key_at_name",
+    "proto_of",
     "refused",
     "seconds_in",
     "settings_in",

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from nspkit import LookupFlags
 from nspkit.errors import InvalidArgumentError
+from nspkit.registry._conditions import context_key
 
 if TYPE_CHECKING:
     from nspkit import Query, Service
@@ -85,12 +86,6 @@ def name_part(name: str) -> str:
     """Return a name as a part of a path."""
     text = quote(name, safe="")
     return text.replace(".", "%2E") if text in (".", "..") else text
-
-
-def context_key(context: str) -> str:
-    r"""Return a context as a key has it: the top is ``""``, all others end with ``\``."""
-    path = context.strip("\\")
-    return path and path + "\\"
 
 
 def key_of(service: Service) -> Key:

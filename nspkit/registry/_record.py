@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nspkit import Address, Service, ServiceClass
 from nspkit.errors import ErrorCode, InvalidArgumentError, NspError, error_for
+from nspkit.registry._conditions import proto_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
 _FAMILIES: Mapping[Any, int] = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _NAMES: Mapping[int, str] = {int(number): name for name, number in _FAMILIES.items()}
 _ANY = -1  # of a protocol, at a registration: that of the type
-
-PROTOCOLS: Mapping[int, int] = {
-    int(socket.SOCK_STREAM): int(socket.IPPROTO_TCP),
-    int(socket.SOCK_DGRAM): int(socket.IPPROTO_UDP),
-}
-"""The protocol that a type of socket has if none is said."""
-
 
 _SHARED = 256
 _SHARED_LENGTH = 1024
@@ -275,7 +269,7 @@ def _seconds(ttl: float | None) -> float | None:
 def _parts(address: Address) -> list[Any]:
     kind, proto = address.type, address.proto
     if proto == _ANY:  # the registry puts in the one that the type has
-        proto = PROTOCOLS.get(kind, 0)
+        proto = proto_of(kind, proto)
     # Through JSON, so that it is the same as one that was read.
     text = _stored(
         {"": [_NAMES.get(address.family, address.family), kind, proto, address.sockaddr]}

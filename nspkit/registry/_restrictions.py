@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from nspkit import LookupFlags
-from nspkit.errors import InvalidArgumentError, NoDataError
+from nspkit.errors import NoDataError
+from nspkit.registry._conditions import Conditions, fits
 from nspkit.registry._keys import scope_of
-from nspkit.registry._record import PROTOCOLS, family_of, plain
+from nspkit.registry._record import family_of, plain_attributes
 
 if TYPE_CHECKING:
     from nspkit import Query
     from nspkit.registry._record import Record
 
 _CONTAINERS = int(LookupFlags.CONTAINERS)
-_ANY = 0  # AF_UNSPEC, and no certain protocol
 
 
 class Restrictions:
@@ -39,7 +38,7 @@ class Restrictions:
         self.scope = scope_of(query)
         self._version = query.version
         self._protocols = query.protocols
-        self._conditions = conditions_of(query.query_string) if query.query_string else ()
+        self._conditions = Conditions(query.query_string)
         self._plain = not (query.protocols or query.version or self._conditions)
 
     def visible(self, record: Record, now: float) -> Record | None:
@@ -55,7 +54,7 @@ class Restrictions:
         version = record.version
         if self._version and version is not None and not self._version.matches(version):
             return None
-        if not all(_holds(record.attributes, *condition) for condition in self._conditions):
+        if self._conditions and not self._conditions.hold(plain_attributes(record.attributes)):
             return None
         if not self._protocols:
             return record
@@ -69,41 +68,4 @@ class Restrictions:
         )
 
     def _fits(self, stored: Any, kind: int, proto: int, _sockaddr: Any) -> bool:
-        family = family_of(stored)
-        has = proto or PROTOCOLS.get(kind, _ANY)
-        return any(
-            asked in (_ANY, family) and (protocol == _ANY or has in (_ANY, protocol))
-            for asked, protocol in self._protocols
-        )
-
-
-def conditions_of(query_string: str) -> tuple[tuple[str, str | None], ...]:
-    """Return the conditions of a query string; no value where it is enough to be there.
-
-    Raises:
-        InvalidArgumentError: It has a condition without a name (WSAEINVAL 10022).
-    """
-    found: list[tuple[str, str | None]] = []
-    for condition in query_string.split("&"):
-        name, equals, value = condition.partition("=")
-        if not name:
-            raise InvalidArgumentError(
-                f"the query string {query_string!r:.80} has a condition without a name: give "
-                "attributes such as 'path=/&secure', joined with '&', where %26 and %3D stand for "
-                "'&' and '='"
-            )
-        found.append((unquote(name), unquote(value) if equals else None))
-    return tuple(found)
-
-
-def _holds(attributes: dict[str, Any], name: str, value: str | None) -> bool:
-    if name not in attributes:
-        return False
-    if value is None:
-        return True
-    found = plain(attributes[name])
-    if isinstance(found, bytes):
-        return found == value.encode()
-    if isinstance(found, bool):
-        return value == str(found).lower()
-    return found is not None and str(found) == value
+        return fits(self._protocols, family_of(stored), kind, proto)

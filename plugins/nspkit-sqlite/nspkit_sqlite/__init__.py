@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["REGISTRY", "SqliteProvider"]
 
-#: The namespace, a private one: none of Winsock's is a registry on one machine. TCPIP_LOCAL is
-#: that of the platform's host names, among which nobody looks for what somebody has registered.
+#: The namespace of all registries, `nspkit.registry.REGISTRY`: none of Winsock's is one.
+#: TCPIP_LOCAL is that of the platform's host names, where nobody looks for what was registered.
 REGISTRY = Namespace(21329)
 
 

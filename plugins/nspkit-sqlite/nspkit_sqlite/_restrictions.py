@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING
 
 from nspkit import LookupFlags
-from nspkit.errors import InvalidArgumentError, NoDataError
+from nspkit.errors import NoDataError
+from nspkit.registry import Conditions, context_key, fits
 from nspkit_sqlite import _values
 from nspkit_sqlite._values import ADDRESSES, ATTRIBUTES, ENDS_AT, LEASES, REGISTERED, VERSION
 
@@ -18,7 +18,6 @@ _CONTAINERS = int(LookupFlags.CONTAINERS)
 _DEEP = int(LookupFlags.DEEP)
 UNUSUAL = _CONTAINERS | _DEEP
 """The flags that change what is found."""
-_ANY = 0  # AF_UNSPEC, and no certain protocol
 
 
 class Restrictions:
@@ -47,14 +46,14 @@ class Restrictions:
             raise NoDataError("a registry has no containers; look up without CONTAINERS")
         self.name = query.name
         self.class_id = None if query.service_class is None else query.service_class.bytes
-        self.first = _values.context_key(query.context) if query.context else ""
+        self.first = context_key(query.context) if query.context else ""
         self.after: str | bytes = self.first + "\0"
         if flags & _DEEP:
             # The first text that does not begin so; and every text is before any bytes.
             self.after = self.first[:-1] + "]" if self.first else b""
         self._version = query.version
         self._protocols = query.protocols
-        self._conditions = _conditions(query.query_string) if query.query_string else ()
+        self._conditions = Conditions(query.query_string)
         self._plain = not (query.protocols or query.version or self._conditions)
 
     def covers(self, class_id: bytes, context: str, name: str) -> bool:
@@ -86,7 +85,7 @@ class Restrictions:
             return None
         if self._conditions:
             attributes = _values.attributes_of(row[ATTRIBUTES])
-            if not all(_holds(attributes, *condition) for condition in self._conditions):
+            if not self._conditions.hold(attributes):
                 return None
         if not self._protocols:
             return addresses or ""
@@ -94,12 +93,7 @@ class Restrictions:
 
     def _fits(self, text: str) -> bool:
         stored, kind, proto, _sockaddr = _values.value_of(text)
-        family = _values.family_of(stored)
-        has = proto or _values.PROTOCOLS.get(kind, _ANY)
-        return any(
-            asked in (_ANY, family) and (protocol == _ANY or has in (_ANY, protocol))
-            for asked, protocol in self._protocols
-        )
+        return fits(self._protocols, _values.family_of(stored), kind, proto)
 
 
 def is_alive(row: Row, now: float) -> bool:
@@ -118,31 +112,3 @@ def _alive(addresses: str | None, leases: str, now: float) -> str | None:
     ends = _values.value_of(leases)
     pairs = zip(_values.split(addresses), ends, strict=True)
     return _values.joined([text for text, end in pairs if end is None or end > now])
-
-
-def _conditions(query_string: str) -> tuple[tuple[str, str | None], ...]:
-    """Return the conditions of a query string; no value where it is enough to be there."""
-    found: list[tuple[str, str | None]] = []
-    for condition in query_string.split("&"):
-        name, equals, value = condition.partition("=")
-        if not name:
-            raise InvalidArgumentError(
-                f"the query string {query_string!r:.80} has a condition without a name: give "
-                "attributes such as 'path=/&secure', joined with '&', where %26 and %3D stand for "
-                "'&' and '='"
-            )
-        found.append((unquote(name), unquote(value) if equals else None))
-    return tuple(found)
-
-
-def _holds(attributes: dict[str, Any], name: str, value: str | None) -> bool:
-    if name not in attributes:
-        return False
-    if value is None:
-        return True
-    found = attributes[name]
-    if isinstance(found, bytes):
-        return found == value.encode()
-    if isinstance(found, bool):
-        return value == str(found).lower()
-    return found is not None and str(found) == value

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from nspkit import Address, Service, ServiceClass
 from nspkit.errors import ErrorCode, InvalidArgumentError, NspError, error_for
+from nspkit.registry import context_key, proto_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,12 +72,6 @@ def text_of(value: object) -> str:
 def value_of(text: str) -> Any:
     """Return what a text of JSON says; `bytes` and tuples are not restored."""
     return _decode(text)[0]
-
-
-def context_key(context: str) -> str:
-    r"""Return a context as it is stored: the top is ``""``, all others end with ``\``."""
-    path = context.strip("\\")
-    return path and path + "\\"
 
 
 def key_of(service: Service) -> Key:
@@ -188,16 +183,9 @@ def family_of(stored: object) -> int:
 def _address_text(address: Address) -> str:
     kind, proto = address.type, address.proto
     if proto == -1:  # any, on registration: the registry puts in the one that the type has
-        proto = PROTOCOLS.get(kind, 0)
+        proto = proto_of(kind, proto)
     family: str | int = _NAMES.get(address.family, address.family)
     return text_of([family, kind, proto, address.sockaddr])
-
-
-PROTOCOLS: Mapping[int, int] = {
-    int(socket.SOCK_STREAM): int(socket.IPPROTO_TCP),
-    int(socket.SOCK_DGRAM): int(socket.IPPROTO_UDP),
-}
-"""The protocol that a type of socket has if none is said."""
 
 
 def _address(family: Any, kind: int, proto: int, sockaddr: Any) -> Address:
