@@ -62,6 +62,8 @@ class Restrictions:
         fitting = [
             pair for pair in zip(record.addresses, ends, strict=True) if self._fits(*pair[0])
         ]
+        if not fitting:
+            return None
         return record._replace(
             addresses=[address for address, _end in fitting],
             ends=record.ends and [end for _address, end in fitting],

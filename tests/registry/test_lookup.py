@@ -139,6 +139,14 @@ def test_protocols_narrow_the_addresses(client: Any) -> None:
     assert [address.host for address in found.addresses] == [B]
 
 
+def test_what_has_no_address_of_a_protocol_is_not_found(client: Any) -> None:
+    """By who asks for one: it is known, without data (WSANO_DATA), and in no list."""
+    client.register("x", A)
+    assert client.find(protocols=[(0, 17)]) == []
+    with pytest.raises(NoDataError, match="the protocols"):
+        client.find("x", protocols=[(0, 17)])
+
+
 def test_containers_are_not_there(client: Any) -> None:
     """A registry has none (WSANO_DATA)."""
     with pytest.raises(NoDataError, match="no containers"):
