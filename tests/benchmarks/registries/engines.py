@@ -91,7 +91,7 @@ class Etcd:
 
     def register(self, name: str, kind: str = CLASS) -> None:
         """A lease, and the record and its name on it in one transaction."""
-        lease = self._call("lease/grant", {"TTL": 60})["ID"]
+        lease = self._call("lease/grant", {"TTL": 3000})["ID"]
         value = _text(json.dumps(RECORD))
         puts = [
             {"request_put": {"key": _text(key), "value": value, "lease": lease}}
@@ -222,7 +222,7 @@ class Redis:
         """A key that expires, a member in two indexes, and a message, in one transaction."""
         path = f"{kind}/-/{name}"
         with self._redis.pipeline(transaction=True) as work:
-            work.set(f"bare:service:{path}", json.dumps(RECORD), px=60_000)
+            work.set(f"bare:service:{path}", json.dumps(RECORD), px=3_000_000)
             work.zadd("bare:paths", {path: 0})
             work.zadd("bare:names", {f"{name}/{kind}/-": 0})
             work.incr("bare:changes")
