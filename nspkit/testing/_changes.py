@@ -127,9 +127,9 @@ class Watcher:
         finally:
             close(changes)
 
-    def next(self, otherwise: str) -> Any:
-        """Return the next thing that it yields."""
-        until = monotonic() + self._case.patience
+    def next(self, otherwise: str, *, seconds: float = 0.0) -> Any:
+        """Return the next thing that it yields; it may take so many seconds more than others."""
+        until = monotonic() + self._case.patience + seconds
         while True:
             try:
                 return self._changes.get(timeout=0.05)

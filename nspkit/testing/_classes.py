@@ -42,7 +42,7 @@ def comes_back_as_it_was(case: Case) -> None:
 def installed_once(case: Case) -> None:
     """A class that is there cannot be installed again: AlreadyExistsError (10037)."""
     with case.session() as session, installed(case, session) as kind:
-        _refused(
+        refused(
             "a second installation",
             lambda: case.within(INSTALL, lambda: session.install_service_class(kind)),
             AlreadyExistsError,
@@ -54,7 +54,7 @@ def removed_is_unknown(case: Case) -> None:
     """A class that was removed is unknown, and can be installed again."""
     with case.session() as session, installed(case, session) as kind:
         case.within(REMOVE, lambda: session.remove_service_class(kind.id))
-        _refused(
+        refused(
             "a question for a class that was removed",
             lambda: case.within(INFO, lambda: session.service_class(kind.id)),
             TypeNotFoundError,
@@ -70,13 +70,13 @@ def unknown_class(case: Case) -> None:
     """An unknown class can neither be described nor removed: TypeNotFoundError (10109)."""
     unknown = uuid.uuid4()
     with case.session() as session:
-        _refused(
+        refused(
             "a question for an unknown class",
             lambda: case.within(INFO, lambda: session.service_class(unknown)),
             TypeNotFoundError,
         )
         if case.has(REMOVE):
-            _refused(
+            refused(
                 "the removal of an unknown class",
                 lambda: case.within(REMOVE, lambda: session.remove_service_class(unknown)),
                 TypeNotFoundError,
@@ -89,7 +89,7 @@ def in_use_stays(case: Case) -> None:
     with case.session() as session, installed(case, session) as kind:
         service = case.service.replace(service_class=kind.id)
         with registered(case, session, service):
-            _refused(
+            refused(
                 "the removal of a class in use",
                 lambda: case.within(REMOVE, lambda: session.remove_service_class(kind.id)),
                 TooManyReferencesError,
@@ -111,7 +111,12 @@ def installed(case: Case, session: Session) -> Iterator[ServiceClass]:
             case.within(REMOVE, lambda: session.remove_service_class(kind.id))
 
 
-def _refused(what: str, function: Callable[[], Any], right: type[NspError]) -> None:
+def refused(what: str, function: Callable[[], Any], right: type[NspError]) -> None:
+    """Call a function that has to raise one error, and no other.
+
+    Raises:
+        RuleBrokenError: it succeeded, or raised another one.
+    """
     try:
         function()
     except right:

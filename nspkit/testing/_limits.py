@@ -195,8 +195,12 @@ def at_once(count: int, what: str, function: Callable[[int], T], seconds: float)
     return [errand.result(0.0, said=2 * seconds) for errand in errands]
 
 
-def eventually(condition: Callable[[], bool], seconds: float, message: str) -> None:
+def eventually(
+    condition: Callable[[], bool], seconds: float, message: str | Callable[[], str]
+) -> None:
     """Wait until a condition holds; a back end may need a moment.
+
+    Where the message tells what was there last, it is a function.
 
     Raises:
         RuleBrokenError: it does not hold after so many seconds.
@@ -205,6 +209,6 @@ def eventually(condition: Callable[[], bool], seconds: float, message: str) -> N
     until, pause, waiting = monotonic() + seconds, 0.002, threading.Event()
     while not condition():
         if monotonic() > until:
-            broken(message)
+            broken(message if isinstance(message, str) else message())
         waiting.wait(pause)
         pause = min(0.1, 2 * pause)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from nspkit import Change, ChangeKind, LookupFlags, Namespace, ProviderInfo, hookimpl
 from nspkit.errors import InvalidArgumentError, NoDataError, OperationNotSupportedError
-from nspkit.testing._store import MemoryStore, matched
+from nspkit.testing._matching import conditions, matched
+from nspkit.testing._records import key_of
+from nspkit.testing._store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from nspkit import Cancellation, Query, Resources, Service, ServiceClass, ServiceOperation
+    from nspkit.testing._records import Key
 
 MEMORY = Namespace(21330)
 """The namespace of the fakes, a private one: no application finds them by accident."""
@@ -106,6 +109,7 @@ class MemoryProvider:
         self, query: Query, cancellation: Cancellation
     ) -> Iterable[Change | None]:
         """Yield what is there, then each change."""
+        conditions(query.query_string)  # a malformed one is refused when it is asked
         return self._changes(query, cancellation)
 
     def _changes(self, query: Query, cancellation: Cancellation) -> Iterator[Change | None]:
@@ -113,16 +117,15 @@ class MemoryProvider:
 
         store = self.store
         waiting: SimpleQueue[Change | None] = SimpleQueue()
+        told: dict[Key, Service] = {}
         try:
             # First who ends the wait, then the wait: a cancellation may come at any time.
             cancellation.on_cancel(lambda: waiting.put(None))
             for service in store.subscribe(waiting.put):
-                if found := matched(service, query):
-                    yield Change(ChangeKind.ADDED, found)
+                yield from _news(Change(ChangeKind.ADDED, service), query, told)
             yield None
-            while (change := _next(waiting, cancellation)) is not None:
-                if found := matched(change.service, query):
-                    yield Change(change.kind, found)
+            while (change := _next(waiting, cancellation, store)) is not None:
+                yield from _news(change, query, told)
         finally:
             store.unsubscribe(waiting.put)
 
@@ -136,10 +139,29 @@ class MemoryProvider:
         return data
 
 
-def _next(waiting: SimpleQueue[Change | None], cancellation: Cancellation) -> Change | None:
+def _next(
+    waiting: SimpleQueue[Change | None], cancellation: Cancellation, store: MemoryStore
+) -> Change | None:
     from queue import Empty
 
-    try:
-        return None if cancellation.cancelled else waiting.get(timeout=cancellation.remaining())
-    except Empty:
-        return None
+    while not cancellation.cancelled:
+        limits = [one for one in (cancellation.remaining(), store.sweep()) if one is not None]
+        try:
+            return waiting.get(timeout=min(limits, default=None))
+        except Empty:
+            continue  # something has ended, or the time is over
+    return None
+
+
+def _news(change: Change, query: Query, told: dict[Key, Service]) -> Iterator[Change]:
+    """Yield what a change means to who asks so, and has been told what is in ``told``."""
+    key = key_of(change.service)
+    before = told.pop(key, None)
+    found = None if change.kind is ChangeKind.REMOVED else matched(change.service, query)
+    if found is None:
+        if before is not None:
+            yield Change(ChangeKind.REMOVED, before)
+        return
+    told[key] = content = found.replace(ttl=None)
+    if content != before:
+        yield Change(ChangeKind.ADDED if before is None else ChangeKind.CHANGED, found)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import threading
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from nspkit import Change, ChangeKind, ServiceOperation
 from nspkit.errors import (
     AlreadyExistsError,
-    ServiceNotFoundError,
+    NoDataError,
     TooManyReferencesError,
     TypeNotFoundError,
 )
+from nspkit.testing._matching import conditions, covers, matched
+from nspkit.testing._records import changed, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from uuid import UUID
 
-    from nspkit import Address, Query, Service, ServiceClass
+    from nspkit import Query, Service, ServiceClass
+    from nspkit.testing._records import Key, Record
 
-    Key = tuple[str, UUID | None, str]
     Listener = Callable[[Change], None]
 
 
@@ -35,35 +39,58 @@ class MemoryStore:
 
     def __init__(self, services: Iterable[Service] = ()) -> None:
         self._lock = threading.Lock()
-        self._services: dict[Key, Service] = {_key(service): service for service in services}
+        self._records: dict[Key, Record] = {}
         self._classes: dict[UUID, ServiceClass] = {}
         self._listeners: list[Listener] = []
+        self._due = inf  # no lease ends before
+        for service in services:
+            self.set_service(service, ServiceOperation.REGISTER)
 
     def services(self) -> list[Service]:
         """Return all that is registered, in the order of registration."""
         with self._lock:
-            return list(self._services.values())
+            return self._living()
 
     def find(self, query: Query) -> list[Service]:
-        """Return the services that a query asks for, with the addresses that it asks for."""
-        return [found for service in self.services() if (found := matched(service, query))]
+        """Return the services that a query asks for, with the addresses that it asks for.
+
+        Raises:
+            NoDataError: what it names is there, but deregistered, or not as it asks for it
+                (WSANO_DATA 11004).
+            InvalidArgumentError: its query string is malformed (WSAEINVAL 10022).
+        """
+        conditions(query.query_string)
+        with self._lock:
+            living = self._living()
+            known = [record.service for record in self._records.values()]
+        found = [one for service in living if (one := matched(service, query))]
+        if not found and query.name is not None and any(covers(query, one) for one in known):
+            raise NoDataError(
+                f"{query.name!r:.100} is there, but deregistered, or not as it is asked for"
+            )
+        return found
 
     def set_service(
         self, service: Service, operation: ServiceOperation, *, multiple: bool = False
     ) -> None:
         """Register, deregister or delete an instance, as Winsock's matrix says.
 
+        Its ``ttl`` is a lease, that of each address with ``multiple``: it ends without a renewal.
+
         Raises:
             ServiceNotFoundError: it is not there and not registered (WSASERVICE_NOT_FOUND 10108).
         """
         with self._lock:
-            old = self._services.get(_key(service))
-            new = _changed(old, service, operation, multiple=multiple)
-            if new is None:
-                del self._services[_key(service)]
-            else:
-                self._services[_key(service)] = new
-            self._tell(old, new)
+            now = self._sweep()
+            key = key_of(service)
+            old = self._records.get(key)
+            self._put(key, changed(old, service, operation, multiple=multiple, now=now), now)
+
+    def sweep(self) -> float | None:
+        """Forget what has ended, and tell; return in how many seconds something ends next."""
+        with self._lock:
+            now = self._sweep()
+            return None if self._due == inf else max(0.0, self._due - now)
 
     def install(self, service_class: ServiceClass) -> None:
         """Store a service class.
@@ -88,7 +115,7 @@ class MemoryStore:
         with self._lock:
             if class_id not in self._classes:
                 raise TypeNotFoundError(f"there is no class {class_id} that could be removed")
-            if any(service.service_class == class_id for service in self._services.values()):
+            if any(service.service_class == class_id for service in self._living()):
                 raise TooManyReferencesError(
                     f"services of the class {class_id} are registered; delete them first"
                 )
@@ -112,7 +139,7 @@ class MemoryStore:
         """
         with self._lock:
             self._listeners.append(listener)
-            return list(self._services.values())
+            return self._living()
 
     def unsubscribe(self, listener: Listener) -> None:
         """Tell ``listener`` no more; a second call does nothing."""
@@ -120,58 +147,46 @@ class MemoryStore:
             # Not the same but equal: a bound method is another object each time it is named.
             self._listeners = [one for one in self._listeners if one != listener]
 
-    def _tell(self, old: Service | None, new: Service | None) -> None:
-        if old == new:
+    def _living(self) -> list[Service]:
+        now = self._sweep()
+        found = [record.content(now) for record in self._records.values()]
+        return [service for service in found if service is not None]
+
+    def _sweep(self) -> float:
+        """Forget what has ended; return the time at which that was so."""
+        now = monotonic()
+        if now < self._due:
+            return now
+        self._due = inf
+        for key, record in list(self._records.items()):
+            left = record.alive(now)
+            if left is not record:
+                self._put(key, left, now)
+            elif left is not None:
+                self._due = min(self._due, left.next_end())
+        return now
+
+    def _put(self, key: Key, new: Record | None, now: float) -> None:
+        """Keep a record, or forget it, and tell."""
+        old = self._records.pop(key, None) if new is None else self._records.get(key)
+        if new is not None:
+            self._records[key] = new
+            self._due = min(self._due, new.next_end())
+        was, there = old and old.content(), new and new.content()
+        if was == there and not _ends_sooner(old, new):
             return
-        kind = ChangeKind.ADDED if old is None else ChangeKind.CHANGED
-        change = Change(kind, new) if new else Change(ChangeKind.REMOVED, old or _nobody())
+        if there is not None and new is not None:
+            kind = ChangeKind.ADDED if was is None else ChangeKind.CHANGED
+            self._tell(Change(kind, new.content(now) or there))
+        elif was is not None:
+            self._tell(Change(ChangeKind.REMOVED, was))
+
+    def _tell(self, change: Change) -> None:
         for listener in self._listeners:
             listener(change)
 
 
-def matched(service: Service, query: Query) -> Service | None:
-    """Return what a query gets of a service, or None if it does not ask for it."""
-    if query.name is not None and query.name.casefold() != service.name.casefold():
-        return None
-    if query.service_class not in (None, service.service_class):
-        return None
-    if query.context not in ("", "\\", service.context):
-        return None
-    if not query.protocols:
-        return service
-    addresses = tuple(one for one in service.addresses if _is_asked(one, query))
-    return service.replace(addresses=addresses) if addresses else None
-
-
-def _is_asked(address: Address, query: Query) -> bool:
-    return any(
-        family in (0, address.family) and protocol in (0, address.proto)
-        for family, protocol in query.protocols
-    )
-
-
-def _key(service: Service) -> Key:
-    return service.name.casefold(), service.service_class, service.context
-
-
-def _changed(
-    old: Service | None, given: Service, operation: ServiceOperation, *, multiple: bool
-) -> Service | None:
-    """Return what is registered after an operation; None for nothing."""
-    register = operation is ServiceOperation.REGISTER
-    if old is None and not register:
-        raise ServiceNotFoundError(
-            f"there is no service {given.name!r} that could be {operation.name.lower()}d"
-        )
-    if register:
-        before = old.addresses if old is not None and multiple else ()
-        return given.replace(addresses=tuple(dict.fromkeys((*before, *given.addresses))))
-    assert old is not None
-    left = tuple(one for one in old.addresses if multiple and one not in given.addresses)
-    if not left and operation is ServiceOperation.DELETE:
-        return None
-    return old.replace(addresses=left)
-
-
-def _nobody() -> Service:
-    raise AssertionError("nothing was there and nothing is there: no change")
+def _ends_sooner(old: Record | None, new: Record | None) -> bool:
+    """Say whether who waits for the end of a record would be late."""
+    before = inf if old is None else old.next_end()
+    return new is not None and new.next_end() < before
