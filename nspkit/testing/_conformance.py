@@ -1,4 +1,4 @@
-"""The class that an author's tests inherit; pytest makes a test of each rule."""
+"""The classes that an author's tests inherit; pytest makes a test of each rule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nspkit import Query, Service
 from nspkit.testing._case import PATIENCE, ROUNDS, Case
 from nspkit.testing._places import debugged, raise_at
-from nspkit.testing._report import RULES, is_debugged, missing_hooks
+from nspkit.testing._report import REGISTRY_RULES, RULES, is_debugged, missing_hooks
 from nspkit.testing._rule import message_of
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class ProviderConformance:
     rounds: int = ROUNDS
 
     _findings: ClassVar[dict[Any, Any]]
+    _rules: ClassVar[tuple[Rule, ...]] = RULES
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -63,7 +64,8 @@ class ProviderConformance:
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """Make a test of each rule; pytest calls it."""
         if "nspkit_rule" in metafunc.fixturenames:
-            metafunc.parametrize("nspkit_rule", RULES, ids=[rule.id for rule in RULES])
+            rules = self._rules
+            metafunc.parametrize("nspkit_rule", rules, ids=[rule.id for rule in rules])
 
     def test_rule(self, nspkit_rule: Rule, request: Any) -> None:
         """Hold the provider against one rule."""
@@ -117,6 +119,29 @@ class ProviderConformance:
             )
             raise_at(type(self), AssertionError(message))
         return request.getfixturevalue(name)
+
+
+class RegistryConformance(ProviderConformance):
+    """Proves a provider that is a registry: all rules for providers, and those for registries.
+
+    A registry stores services of any name, class and context with whatever they have, keeps
+    service classes, and tells changes; what is registered is everybody's. Those that keep these
+    rules can take each other's place. ::
+
+        class TestConformance(RegistryConformance):
+            provider = MyRegistry
+
+            @pytest.fixture
+            def settings(self, server):
+                return {"endpoints": server.endpoint}
+
+    The settings lead to one registry, however many hosts are started with them. It may be a server
+    that others use: each rule of the level ``registry`` registers services of a class of its own,
+    looks at no others, and deletes them in the end. The attributes are those of
+    `ProviderConformance`.
+    """
+
+    _rules = RULES + REGISTRY_RULES
 
 
 def _is_fixture(value: object) -> bool:

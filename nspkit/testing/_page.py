@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from inspect import cleandoc
 
-from nspkit.testing._report import RULES
+from nspkit.testing._report import REGISTRY_RULES, RULES
 from nspkit.testing._rule import LEVELS
 
 _HEAD = """
 # Conformance rules
 
-What a provider has to keep, rule by rule: {count} rules in {levels} levels. This page is
-generated from the kit, `nspkit.testing`. A rule is skipped only if the provider lacks a hook that
-the rule needs.
+What a provider has to keep, rule by rule: {count} rules in {levels} levels, and {more} more in the
+level `registry` for those that are registries. This page is generated from the kit,
+`nspkit.testing`. A rule is skipped only if the provider lacks a hook that the rule needs.
 
 ```python
 from nspkit import Service
@@ -23,8 +23,9 @@ report = check_provider(MemoryProvider, settings={{"services": [Service("printer
 assert report, str(report)
 ```
 
-With pytest, inherit `nspkit.testing.ProviderConformance`: each rule is a test. [Test a
-provider](../how-to/test-a-provider.md) shows that, and how to do without a file of tests.
+With pytest, inherit `nspkit.testing.ProviderConformance`, or `RegistryConformance`: each rule is a
+test. [Test a provider](../how-to/test-a-provider.md) shows that, and how to do without a file of
+tests.
 """
 
 _ABOUT = {
@@ -37,17 +38,23 @@ _ABOUT = {
     "concurrency": "Threads and processes.",
     "leaks": "What is left behind, also when something fails or is interrupted.",
     "import": "What importing the module does, in a fresh interpreter.",
+    "registry": (
+        "What all registries have in common, so that one can take another one's place. Looked at "
+        "by `RegistryConformance`, and where `REGISTRY_RULES` are asked for. Each rule registers "
+        "services of a class of its own, looks at no others, and deletes them in the end."
+    ),
 }
 
 
 def page() -> str:
     """Return the page, as docs/reference/conformance.md has it."""
-    parts = [cleandoc(_HEAD).format(count=len(RULES), levels=len(LEVELS))]
+    head = cleandoc(_HEAD)
+    parts = [head.format(count=len(RULES), levels=len(LEVELS) - 1, more=len(REGISTRY_RULES))]
     for level in LEVELS:
         parts.append(f"## {level}\n\n{_ABOUT[level]}")
         parts += [
             f"### {rule.id}\n\n{_body(rule.sentence, rule.reason, rule.needs)}"
-            for rule in RULES
+            for rule in RULES + REGISTRY_RULES
             if rule.level == level
         ]
     parts.append(_tail())
@@ -66,6 +73,7 @@ def _body(sentence: str, reason: str, needs: tuple[str, ...]) -> str:
 def _tail() -> str:
     names = (
         "ProviderConformance",
+        "RegistryConformance",
         "check_provider",
         "Report",
         "Outcome",
@@ -86,7 +94,10 @@ def _tail() -> str:
         members = "" if name.islower() else "\n   :members:"
         described.append(f".. {kind}:: nspkit.testing.{name}{members}")
     directives = "\n\n".join(described)
-    rules = ".. autodata:: nspkit.testing.RULES\n   :no-value:"
+    rules = "\n\n".join(
+        f".. autodata:: nspkit.testing.{name}\n   :no-value:"
+        for name in ("RULES", "REGISTRY_RULES")
+    )
     return f"## The kit\n\n```{{eval-rst}}\n{directives}\n\n{rules}\n```"
 
 

@@ -17,6 +17,12 @@ from nspkit.testing import (
     _lookup,
     _once,
     _registration,
+    _registry_classes,
+    _registry_content,
+    _registry_leases,
+    _registry_lookups,
+    _registry_matrix,
+    _registry_watches,
 )
 from nspkit.testing._case import PATIENCE, ROUNDS, Case
 from nspkit.testing._rule import LEVELS, message_of
@@ -41,7 +47,17 @@ RULES: tuple[Rule, ...] = (
     *_once.RULES,
     *_importing.RULES,
 )
-"""All rules of the kit, by level."""
+"""All rules that every provider keeps, by level."""
+
+REGISTRY_RULES: tuple[Rule, ...] = (
+    *_registry_matrix.RULES,
+    *_registry_content.RULES,
+    *_registry_lookups.RULES,
+    *_registry_leases.RULES,
+    *_registry_classes.RULES,
+    *_registry_watches.RULES,
+)
+"""The rules beside those that every registry keeps, so that one can take another one's place."""
 
 
 class Outcome(NamedTuple):
@@ -135,7 +151,7 @@ def check_provider(
         service: A service that can be registered; by default one with an address that is nobody's.
         patience: How many seconds one step of the provider may take.
         rounds: How many times it is started and stopped to see what adds up.
-        rules: The rules to look at.
+        rules: The rules to look at; ``RULES + REGISTRY_RULES`` for a registry.
 
     Returns:
         The report; it is true if no rule is broken, and its text says what to change.

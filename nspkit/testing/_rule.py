@@ -20,6 +20,7 @@ LEVELS = (
     "concurrency",
     "leaks",
     "import",
+    "registry",
 )
 """The groups of rules, in the order in which they are looked at."""
 

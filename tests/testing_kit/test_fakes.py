@@ -18,18 +18,23 @@ from nspkit.testing import (
     ProviderConformance,
     RecordedCall,
     RecordingProvider,
+    RegistryConformance,
 )
 
 SERVICES = tuple(Service(f"name-{n}", addresses=[Address.inet("192.0.2.1", n)]) for n in range(9))
 
 
-class TestMemory(ProviderConformance):
+class TestMemory(RegistryConformance):
     """The provider without a back end."""
 
     provider = MemoryProvider
-    settings: Mapping[str, Any] = {"services": SERVICES}
     query = Query("name-3")
     rounds = 20
+
+    @pytest.fixture
+    def settings(self) -> Mapping[str, Any]:
+        """A store that all hosts share; it has some services."""
+        return {"store": MemoryStore(SERVICES)}
 
 
 class TestRecording(ProviderConformance):

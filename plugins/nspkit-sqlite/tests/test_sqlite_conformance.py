@@ -1,4 +1,4 @@
-"""The provider keeps every rule that there is for one."""
+"""The provider keeps every rule that there is for one, and for a registry."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from nspkit_sqlite import SqliteProvider
 
 from nspkit import Query
-from nspkit.testing import ProviderConformance
+from nspkit.testing import RegistryConformance
 
 
-class TestConformance(ProviderConformance):
+class TestConformance(RegistryConformance):
     """With a registry of each rule's own."""
 
     provider = SqliteProvider
