@@ -84,10 +84,11 @@ def content_comes_back(case: Case) -> None:
         bare = client.service("bare", blob=b"")
         client.register_all([service, bare])
         for name in ("x", None):
+            right = {one.name: one for one in (service, bare) if name in (None, one.name)}
             client.shows(
-                lambda name=name: sorted(map(_content, client.find(name)), reverse=True),  # type: ignore[misc]
-                [_content(service)] + [_content(bare)] * (name is None),
-                "a service did not come back as it was registered",
+                lambda name=name, right=right: _differences(client.find(name), right),  # type: ignore[misc]
+                [],
+                "what came back other than it was registered",
             )
 
 
@@ -169,20 +170,29 @@ def class_and_context_tell_apart(case: Case) -> None:
         client.shows(lambda: client.hosts(name, **places[1]), [_host(1)], "one in another place")
 
 
-def _content(service: Service) -> tuple[Any, ...]:
+def _differences(found: list[Service], right: dict[str, Service]) -> list[str]:
+    """Say what of services is other than it should be."""
+    if sorted(one.name for one in found) != sorted(right):
+        return [f"the names {[one.name for one in found]}, not {sorted(right)}"]
+    said = []
+    for service in found:
+        is_there, should_be = _content(service), _content(right[service.name])
+        for name in sorted(is_there.keys() | should_be.keys()):
+            got, wanted = is_there.get(name), should_be.get(name)
+            if got != wanted:
+                said.append(f"{name} is {got!r:.60}, not {wanted!r:.60}")
+    return said
+
+
+def _content(service: Service) -> dict[str, Any]:
+    members = {
+        name: getattr(service, name)
+        for name in ("service_class", "service_type", "addresses", "comment", "context", "version")
+    }
     # With the types: to Python 1, 1.0 and True are equal.
-    attributes = {key: (type(value), value) for key, value in service.attributes.items()}
-    return (
-        service.name,
-        service.service_class,
-        service.service_type,
-        service.addresses,
-        service.comment,
-        service.context,
-        service.version,
-        service.blob,
-        attributes,
-    )
+    for name, value in {**service.attributes, "blob": service.blob}.items():
+        members[f"{service.name}: {name}"] = (type(value).__name__, value)
+    return members
 
 
 def _host(number: int) -> str:

@@ -51,6 +51,21 @@ def broken() -> dict[str, list[Any]]:
     return broken_providers()
 
 
+def all_broken_registries() -> list[Any]:
+    """Every broken registry."""
+    _load("broken_common", HERE / "broken" / "common.py")
+    folder = HERE / "broken_registry"
+    _load("broken_registry_common", folder / "common.py")
+    modules = [_load(f"broken_registry_{path.stem}", path) for path in sorted(folder.glob("*.py"))]
+    return [provider for module in modules for provider in _classes(module)]
+
+
+@pytest.fixture(scope="session")
+def broken_registries() -> list[Any]:
+    """Every broken registry."""
+    return all_broken_registries()
+
+
 @pytest.fixture
 def cleared() -> Iterator[None]:
     """Take away, after a test, what a broken provider left."""
@@ -60,7 +75,11 @@ def cleared() -> Iterator[None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make a test for each broken provider."""
+    """Make a test for each broken provider, and for each broken registry."""
+    if "broken_registry" in metafunc.fixturenames:
+        registries = all_broken_registries()
+        ids = [f"{one.breaks}-{one.__qualname__}" for one in registries]
+        metafunc.parametrize("broken_registry", registries, ids=ids)
     if "broken_provider" in metafunc.fixturenames:
         all_of_them = [one for providers in broken_providers().values() for one in providers]
         ids = [f"{one.breaks}-{one.__qualname__}" for one in all_of_them]
