@@ -196,6 +196,12 @@ def engine() -> Engine:
 
 
 @pytest.fixture
+def provider() -> type[EngineProvider]:
+    """The provider."""
+    return EngineProvider
+
+
+@pytest.fixture
 def client(engine: Engine) -> Iterator[Client]:
     """A client of the provider over it."""
     catalog = nspkit.Catalog()
