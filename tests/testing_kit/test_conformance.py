@@ -11,7 +11,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 from nspkit import Catalog, Service
-from nspkit.testing import RULES, LeakReport, MemoryProvider, check_provider
+from nspkit.testing import REGISTRY_RULES, RULES, LeakReport, MemoryProvider, check_provider
 
 SERVICES = [Service("printer")]
 
@@ -137,6 +137,27 @@ def test_attributes_may_be_fixtures(
     file.write_text(FILE)
     said = run(file, fresh_python, "-q", "-k", "TestWithFixtures")
     assert f"{len(RULES)} passed" in said, said
+
+
+def test_a_registry_is_held_against_more_rules(
+    tmp_path: Path, fresh_python: Callable[..., CompletedProcess[str]]
+) -> None:
+    """A class for registries has a test of each rule, that for any provider not of theirs."""
+    file = tmp_path / "test_file.py"
+    file.write_text(
+        "from nspkit.testing import MemoryProvider, ProviderConformance, RegistryConformance\n"
+        "class TestRegistry(RegistryConformance):\n"
+        "    provider = MemoryProvider\n"
+        "class TestProvider(ProviderConformance):\n"
+        "    provider = MemoryProvider\n"
+    )
+    said = run(file, fresh_python, "-q", "--collect-only")
+    for name, count in {
+        "TestRegistry::test_rule[": len(RULES + REGISTRY_RULES),
+        "TestProvider::test_rule[": len(RULES),
+        "TestRegistry::test_rule[registry.": len(REGISTRY_RULES),
+    }.items():
+        assert said.count(name) == count
 
 
 def test_what_is_not_set_is_said(

@@ -10,13 +10,17 @@ import pytest
 
 from nspkit import Query, Service
 from nspkit.testing import (
+    REGISTRY_RULES,
+    RULES,
     LeakReport,
     MemoryProvider,
     MemoryStore,
     Outcome,
     ProviderConformance,
     RecordedCall,
+    RegistryConformance,
     Report,
+    Rule,
     check_provider,
 )
 
@@ -42,6 +46,17 @@ class TestWithFixtures(ProviderConformance):
         """Made for each rule."""
         return {"services": [Service(tmp_path.name)]}
 
+
+class TestRegistry(RegistryConformance):
+    """With the same attributes."""
+
+    provider = MemoryProvider
+    settings: Mapping[str, Any] = {"store": MemoryStore()}
+    patience = 2.5
+
+
+assert_type(RULES + REGISTRY_RULES, tuple[Rule, ...])
+check_provider(MemoryProvider, rules=REGISTRY_RULES)
 
 report = check_provider(MemoryProvider, settings={}, query=Query("printer"))
 assert_type(report, Report)

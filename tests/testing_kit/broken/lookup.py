@@ -101,13 +101,11 @@ class BlocksAtTheEnd(Good):
     """Has an end that blocks: it waits for the rest of its results."""
 
     def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
-        over = False
         try:
             yield from super()._results(query, cancellation)
-            over = True
-        finally:
-            if not over:
-                threading.Event().wait(LONG)
+        except GeneratorExit:
+            threading.Event().wait(LONG)
+            raise
 
 
 @breaks("lookup.two_do_not_disturb_each_other", "concurrency.many_lookups_at_once")

@@ -138,8 +138,9 @@ class CountsLookups(Good):
     _open = 0
 
     def _results(self, query: Query, cancellation: Cancellation) -> Iterator[Service]:
+        found = self.store.find(query)
         self._open += 1
-        yield from self.store.find(query)
+        yield from found
         self._open -= 1
 
     @hookimpl
