@@ -71,6 +71,11 @@ class Archive:
     ) -> None:
         self._stream.close()
 
+    def services_from(self, first: int) -> int:
+        """Return how many services there are from a line on."""
+        before = sum(number < first for number, _ in self.classes)
+        return self.services - max(first - 2 - before, 0)
+
     def lines(self, first: int = 1) -> Iterator[tuple[int, Service]]:
         """Yield the services from a line on, each with the number of its line."""
         self._stream.seek(0)
@@ -119,8 +124,8 @@ class Archive:
         if said != there:
             self._refuse(
                 number,
-                f"there should be {said['services']} services and {said['classes']} service "
-                f"classes, and there are {there['services']} and {there['classes']}",
+                f"it says services: {said['services']}, classes: {said['classes']}, and there are "
+                f"{there['services']} and {there['classes']}",
             )
 
     def _parsed(self, number: int, text: bytes) -> tuple[str, dict[str, Any]]:
@@ -162,9 +167,7 @@ def opened(name: str) -> Archive:
             stream.close()
             raise
     except OSError as error:
-        raise WrongFileError(
-            f"{shown}: it cannot be read: {error.strerror or error}"
-        ) from None
+        raise WrongFileError(f"{shown}: it cannot be read: {error.strerror or error}") from None
 
 
 def _kept() -> IO[bytes]:

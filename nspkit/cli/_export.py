@@ -11,7 +11,7 @@ from nspkit.cli import _options
 from nspkit.cli._archive import STANDARD
 from nspkit.cli._ending import end
 from nspkit.cli._output import Cell, complain, moment, standard_output
-from nspkit.cli._progress import Progress
+from nspkit.cli._progress import Progress, counted
 from nspkit.cli._records import FORMAT, class_record, service_record
 from nspkit.cli._report import Report
 from nspkit.cli._signals import Stop
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from uuid import UUID
 
-    from nspkit import Host, Service, ServiceClass, Session
+    from nspkit import Service, ServiceClass, Session
     from nspkit.cli._target import Target
 
 _NAMES = {"Query.service_class": "--class", "Query.context": "--context"}
@@ -110,22 +110,146 @@ def export(
         )
     host = _options.host_of(file)
     report = Report(host, verbose=False)
+    exporting: _Export | None = None
+    status = Status.INTERRUPTED
     with Stop(interrupts=True) as stop:
         try:
+            # Started first: where there is no such provider, nothing is written.
             session = host.startup(provider)
             target = Output() if is_output else Part(file_name, go_on=go_on)
-            exporting = _Export(session, query, target, stop, leases=leases)
-            status = exporting.run(classes, report)
+            exporting = _Export(session, target, stop, leases=leases)
+            status = exporting.run(query, classes)
         except InvalidProviderError as error:
             raise click.UsageError(error.message) from None
         except NspError as error:
-            status = report.fail("be exported", error)
-            exporting = None
+            status = report.fail(f"export {provider}", error)
         except KeyboardInterrupt:
-            status, exporting = Status.INTERRUPTED, None
+            pass
         finally:
+            if exporting is not None:
+                exporting.target.close()
             late = end(host)
     report.tell_late(late)
     if exporting is not None:
         exporting.tell(file_name, as_lines=as_lines)
     return status
+
+
+class _Export:
+    """One export, from the first line to the summary."""
+
+    def __init__(self, session: Session, target: Target, stop: Stop, *, leases: bool) -> None:
+        """Write what a provider has."""
+        self.target = target
+        self._session = session
+        self._stop = stop
+        self._leases = leases
+        self._seen: set[UUID] = set()
+        self._left_out = 0
+        self._services = 0
+        self._counts: Mapping[str, int] | None = None
+
+    def run(self, query: Query, classes: Iterable[UUID]) -> Status:
+        """Write all of it.
+
+        Raises:
+            NspError: The provider fails.
+            KeyboardInterrupt: An end was asked for.
+            click.ClickException: It cannot be written.
+        """
+        self.target.begin(self._header(query))
+        for class_id in classes:
+            self._write_class(class_id, self._session.service_class(class_id))
+        with Progress("exporting") as progress:
+            try:
+                with self._session.lookup(query) as found:
+                    for service in found:
+                        self._stop.heed()
+                        self._take(service)
+                        progress.count += 1
+            except (ServiceNotFoundError, NoDataError):
+                pass  # another way to say that there is nothing
+        self._counts = self.target.finish()
+        return Status.DONE
+
+    def tell(self, file_name: str, *, as_lines: bool) -> None:
+        """Say what is there now."""
+        target, counts = self.target, self._counts
+        if as_lines:
+            standard_output().record(self._record(file_name))
+        if counts is None:
+            complain(self._half(), style="")
+        elif not as_lines:
+            told = (
+                f"{counted(counts['services'], 'service')} and "
+                f"{counted(counts['classes'], 'service class')}"
+            )
+            if target.kept or target.outdated:
+                told += f"; {counted(target.kept, 'line')} of an earlier run kept"
+                told += f", {target.outdated:,} out of date and taken out"
+            if self._left_out:
+                told += f"; left out: {counted(self._left_out, 'lease')}, which --leases takes too"
+            if isinstance(target, Part):
+                standard_output().line(Cell(f"{file_name}: {told}"))
+            else:
+                complain(told, style="")
+
+    def _half(self) -> str:
+        if isinstance(self.target, Part):
+            return (
+                f"{self.target.path} has {counted(self._services, 'service')}; the same command with "
+                "--continue goes on"
+            )
+        return "what was written is not whole, and nspkit registry import refuses it"
+
+    def _record(self, file_name: str) -> dict[str, Any]:
+        counts = self._counts or {}
+        info = self._session.info
+        return {
+            "file": file_name,
+            "provider": info.name,
+            "guid": str(info.guid),
+            "services": counts.get("services"),
+            "classes": counts.get("classes"),
+            "leases_left_out": self._left_out,
+            "kept": self.target.kept,
+            "outdated": self.target.outdated,
+        }
+
+    def _header(self, query: Query) -> dict[str, Any]:
+        info = self._session.info
+        asked = query.service_class
+        return {
+            "format": FORMAT,
+            "nspkit": __version__,
+            "time": moment(),
+            "provider": info.name,
+            "guid": str(info.guid),
+            "namespace": info.namespace.name,
+            "class": query.service_type or (None if asked is None else str(asked)),
+            "context": query.context,
+            "leases": self._leases,
+        }
+
+    def _take(self, service: Service) -> None:
+        if ResultFlags.IS_ALIAS in service.flags:
+            return  # another name of what is there too
+        if service.ttl is not None and not self._leases:
+            self._left_out += 1
+            return
+        class_id = service.service_class
+        if class_id is not None and class_id not in self._seen:
+            self._write_class(class_id, self._class(class_id))
+        self.target.write("service", service_record(service))
+        self._services += 1
+
+    def _class(self, class_id: UUID) -> ServiceClass | None:
+        try:
+            return self._session.service_class(class_id)
+        except (TypeNotFoundError, NoDataError, OperationNotSupportedError):
+            return None  # a service may be of a class that nobody has installed
+
+    def _write_class(self, class_id: UUID, known: ServiceClass | None) -> None:
+        if known is not None and class_id not in self._seen:
+            self.target.write("class", class_record(known))
+        self._seen.add(class_id)

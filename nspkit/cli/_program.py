@@ -23,6 +23,7 @@ from nspkit.cli._lookup import lookup
 from nspkit.cli._new import new
 from nspkit.cli._output import ReaderGoneError, complain, give_up, show_version
 from nspkit.cli._register import register
+from nspkit.cli._registry import registry
 from nspkit.cli._set import set_service
 from nspkit.cli._status import Status
 from nspkit.cli._watch import watch
@@ -109,7 +110,7 @@ def program(context: click.Context) -> None:
 
 
 _COMMANDS = (
-    *(lookup, watch, register, set_service),
+    *(lookup, watch, register, set_service, registry),
     *(providers, show, doctor, check, enable, disable, order, classes, errors, new),
 )
 for _command in _COMMANDS:

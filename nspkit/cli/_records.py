@@ -34,6 +34,9 @@ _USUAL = {
 
 _CONTENT = ("service_class", "addresses", "attributes", "comment", "version", "blob")
 
+_SERVICE = frozenset(("name", "context", "ttl", *_CONTENT))
+_CLASS = frozenset(("id", "name", "attributes"))
+
 _encode = json.JSONEncoder(sort_keys=True, allow_nan=False).encode
 
 
@@ -85,7 +88,7 @@ def service_of(record: Mapping[str, Any]) -> Service:
     Raises:
         ValueError, TypeError, LookupError: It is none; InvalidArgumentError is a ValueError.
     """
-    given = dict(record)
+    given = _known(record, _SERVICE)
     if not given.get("name"):
         raise ValueError("it has no name")
     for key, read in (("addresses", _addresses), ("attributes", _read_all), ("blob", _read)):
@@ -109,10 +112,8 @@ def class_of(record: Mapping[str, Any]) -> ServiceClass:
     Raises:
         ValueError, TypeError, LookupError: It is none.
     """
-    given = dict(record)
-    return ServiceClass(
-        given.pop("id"), given.pop("name"), _read_all(given.pop("attributes", {})), **given
-    )
+    given = _known(record, _CLASS)
+    return ServiceClass(given["id"], given["name"], _read_all(given.get("attributes", {})))
 
 
 def are_alike(one: ServiceClass, other: ServiceClass) -> bool:
@@ -135,6 +136,14 @@ def differences(wanted: Service, there: Service) -> list[str]:
     one, other = (service_record(_as_registered(service)) for service in (wanted, there))
     found = [field for field in _CONTENT if _encode(one[field]) != _encode(other[field])]
     return [*found, "ttl"] if wanted.ttl is None and there.ttl is not None else found
+
+
+def _known(record: Mapping[str, Any], keys: frozenset[str]) -> dict[str, Any]:
+    """Return a copy of a record; what would be lost is refused."""
+    for key in record:
+        if key not in keys:
+            raise ValueError(f"there is no key {key!r:.60}; there are {', '.join(sorted(keys))}")
+    return dict(record)
 
 
 def _as_registered(service: Service) -> Service:
@@ -165,9 +174,7 @@ def _address_record(address: Address) -> dict[str, Any]:
 
 def _addresses(records: Iterable[Mapping[str, Any]]) -> list[Address]:
     return [
-        Address(
-            _family(one["family"]), one["type"], one["protocol"], _read(one["sockaddr"])
-        )
+        Address(_family(one["family"]), one["type"], one["protocol"], _read(one["sockaddr"]))
         for one in records
     ]
 
