@@ -146,7 +146,6 @@ class _Export:
         self._leases = leases
         self._seen: set[UUID] = set()
         self._left_out = 0
-        self._services = 0
         self._counts: Mapping[str, int] | None = None
 
     def run(self, query: Query, classes: Iterable[UUID]) -> Status:
@@ -197,8 +196,8 @@ class _Export:
     def _half(self) -> str:
         if isinstance(self.target, Part):
             return (
-                f"{self.target.path} has {counted(self._services, 'service')}; the same command with "
-                "--continue goes on"
+                f"{self.target.path} has {counted(self.target.services, 'service')} so far; the "
+                "same command with --continue goes on"
             )
         return "what was written is not whole, and nspkit registry import refuses it"
 
@@ -241,7 +240,6 @@ class _Export:
         if class_id is not None and class_id not in self._seen:
             self._write_class(class_id, self._class(class_id))
         self.target.write("service", service_record(service))
-        self._services += 1
 
     def _class(self, class_id: UUID) -> ServiceClass | None:
         try:

@@ -108,6 +108,11 @@ class Part:
             is_there = go_on and Path(self.path).exists()
             self._file: IO[bytes] = open(self.path, "r+b" if is_there else "w+b")  # noqa: PTH123, SIM115
 
+    @property
+    def services(self) -> int:
+        """How many services are in it."""
+        return self._counts["service"]
+
     def begin(self, header: Mapping[str, Any]) -> None:
         """Write the first line, or read what is there from an earlier run.
 
