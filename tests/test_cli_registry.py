@@ -10,7 +10,6 @@ import pickle
 import re
 import signal
 import socket
-import subprocess
 import sys
 import textwrap
 import threading
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nspkit import Address, Service, ServiceClass
+from nspkit import Address, ResultFlags, Service, ServiceClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +29,7 @@ pytest.importorskip("click", reason="the extra cli is not installed")
 
 from click.testing import CliRunner
 
+from nspkit.cli._archive import opened
 from nspkit.cli._program import program
 from nspkit.cli._progress import Progress
 from nspkit.cli._records import (
@@ -60,7 +60,9 @@ from nspkit_sqlite import SqliteProvider
 
 class Provider(SqliteProvider):
     info = ProviderInfo("0d3ff1c0-6d1d-4d58-9b6c-0c4a4f6a7c13", "striking", 21329, "1")
-    calls = itertools.count(1)
+
+    def __init__(self):
+        self.calls = itertools.count(1)
 
     def strike(self):
         number = next(self.calls)
@@ -82,6 +84,8 @@ class Provider(SqliteProvider):
         super().nsp_set_service(service, operation, multiple)
 """
 CTRL_C = "signal.raise_signal(signal.SIGINT)"
+TERM = "signal.raise_signal(signal.SIGTERM)"
+SLOW = "raise errors.OperationTimeoutError('the server is slow')"
 BUSY = "raise errors.TryAgainError('the server is busy')"
 HANG = "print('inside', flush=True), threading.Event().wait()"
 
@@ -102,6 +106,30 @@ class Provider(MemoryProvider):
     @hookimpl
     def nsp_startup(self, settings, resources):
         super().nsp_startup(dict(settings, store=STORE), resources)
+"""
+
+PLAIN = """\
+from nspkit import ProviderInfo, hookimpl
+from nspkit.testing import MemoryStore
+
+class Provider:
+    info = ProviderInfo("0d3ff1c0-6d1d-4d58-9b6c-0c4a4f6a7c15", "plain", 21330, "1")
+
+    @hookimpl
+    def nsp_startup(self):
+        self.store = MemoryStore()
+
+    @hookimpl
+    def nsp_cleanup(self):
+        pass
+
+    @hookimpl
+    def nsp_lookup_service(self, query):
+        return iter(self.store.find(query))
+
+    @hookimpl
+    def nsp_set_service(self, service, operation, multiple):
+        self.store.set_service(service, operation, multiple=multiple)
 """
 
 ATTRIBUTES: dict[str, Any] = {
@@ -290,16 +318,24 @@ def test_a_registry_is_moved(registries: Registries) -> None:
     """Services and their classes; what is told counts them, and the end is verified."""
     classes = [ServiceClass.dns_sd("_http._tcp"), ServiceClass(GUID, "mine", {"a": b"x"})]
     registered(
-        registries, "memory", FULL, Service("y", service_class=GUID), Service("z"), classes=classes
+        registries,
+        "memory",
+        FULL,
+        Service("y", service_class=GUID),
+        Service("y", service_class="_http._tcp", comment="of another class"),
+        Service("y", comment="of no class"),
+        Service("y", context="a", comment="of another context"),
+        classes=classes,
     )
+    registered(registries, "empty")
     done = registries.run("registry", "export", "-p", "memory", "x")
-    assert done == (0, ["x: 3 services and 2 service classes"], [])
-    for provider in ("sqlite", "other"):
+    assert done == (0, ["x: 5 services and 2 service classes"], [])
+    for provider in ("sqlite", "empty", "other"):
         status, output, errors = registries.run("registry", "import", "-p", provider, "x")
         assert (status, errors) == (0, [])
         assert output == [
-            "3 services: 3 registered; 2 service classes: 2 installed",
-            "verified: 3 of 3 services and 2 of 2 service classes are there as in x",
+            "5 services: 5 registered; 2 service classes: 2 installed",
+            "verified: 5 of 5 services and 2 of 2 service classes are there as in x",
         ]
         registries.run("registry", "export", "-p", provider, "x")
     assert exported(registries, "other") == exported(registries, "memory")
@@ -316,6 +352,12 @@ def test_a_pipe_needs_no_file(registries: Registries) -> None:
     assert output.splitlines()[0] == "70 services: 70 registered; 0 service classes: 0 installed"
     assert errors.splitlines() == ["nspkit: 70 services and 0 service classes"]
     assert len(exported(registries, "other")) == 70
+
+
+def test_another_name_of_a_service_is_no_service(registries: Registries) -> None:
+    """It would be registered as one."""
+    registered(registries, "memory", Service("a"), Service("b", flags=ResultFlags.IS_ALIAS))
+    assert [parsed(text.encode())[1]["name"] for text in exported(registries, "memory")] == ["a"]
 
 
 def test_an_export_can_be_narrowed(registries: Registries) -> None:
@@ -407,10 +449,10 @@ def test_both_are_interrupted_and_continued_and_nothing_is_lost(registries: Regi
 
 def test_what_has_changed_since_is_taken_out(registries: Registries) -> None:
     """A continued export is what its last run has seen, and no more."""
-    striking(registries, CTRL_C)
+    striking(registries, TERM)
     registries.run("registry", "import", "-p", "striking", written(registries, *many(50)))
     (registries.folder / "strike").write_text("30")
-    registries.outside("registry", "export", "-p", "striking", "y")
+    assert registries.outside("registry", "export", "-p", "striking", "y")[0] == 130
     part = (registries.folder / "y.part").read_text().splitlines()
     names = [parsed(text.encode())[1]["name"] for text in part[1:]]
     web = ("-p", "striking")
@@ -445,29 +487,28 @@ def test_an_export_of_something_else_is_not_gone_on_with(registries: Registries)
     assert registries.run("registry", "export", "-p", "memory", "x")[0] == 0
 
 
-def test_a_provider_that_fails_leaves_what_can_be_gone_on_with(registries: Registries) -> None:
+@pytest.mark.parametrize(("strike", "told"), [(BUSY, "is busy"), (SLOW, "is slow")])
+def test_a_provider_that_fails_leaves_what_can_be_gone_on_with(
+    registries: Registries, strike: str, told: str
+) -> None:
     """Exit status 3, and the same ways on as after Ctrl-C."""
-    striking(registries, BUSY)
-    name = written(registries, *many(100))
+    striking(registries, strike)
+    command = ("registry", "import", "-p", "striking", written(registries, *many(100)))
     (registries.folder / "strike").write_text("40")
-    status, _, [first, second] = registries.run(
-        "registry", "import", "-p", "striking", name, "-j", "1"
-    )
-    assert (status, first) == (
-        3,
-        "nspkit: striking: the server is busy [WSATRY_AGAIN 11002]",
-    )
-    assert "--from-line 41 goes on" in second
-    more = registries.run("registry", "import", "-p", "striking", name, "--from-line", "41")
-    assert more[0] == 0
+    status, [text], errors = registries.run(*command, "-j", "1", "--json")
+    assert (status, json.loads(text)["next_line"], json.loads(text)["verified"]) == (3, 41, 0)
+    assert errors[0].startswith(f"nspkit: striking: the server {told} [WSA")
+    assert "--from-line 41 goes on" in errors[1]
+    assert registries.run(*command, "--from-line", "41")[0] == 0
     (registries.folder / "strike").write_text("40")
-    status, _, errors = registries.run("registry", "export", "-p", "striking", "y")
-    assert (status, errors[0]) == (3, "nspkit: striking: the server is busy [WSATRY_AGAIN 11002]")
+    status, [text], errors = registries.run("registry", "export", "-p", "striking", "y", "--json")
+    assert (status, json.loads(text)["services"]) == (3, None)
+    assert errors[0].startswith(f"nspkit: striking: the server {told} [WSA")
     assert "y.part has 39 services" in errors[1]
 
 
 def test_a_provider_that_hangs_is_left_after_the_time(registries: Registries) -> None:
-    """Or after a second Ctrl-C."""
+    """Or after a second signal."""
     striking(registries, HANG)
     name = written(registries, *many(10))
     (registries.folder / "strike").write_text("3")
@@ -480,16 +521,13 @@ def test_a_provider_that_hangs_is_left_after_the_time(registries: Registries) ->
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "inside\n"
-        for _ in range(100):
-            process.send_signal(signal.SIGINT)
-            try:
-                status = process.wait(0.3)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        else:
+        # Two of a kind could be taken for one.
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        try:
+            status = process.wait(60)
+        finally:
             process.kill()
-            pytest.fail("it cannot be ended")
         assert process.stderr is not None
         assert "--from-line" in process.stderr.read()
     assert status == 130
@@ -536,6 +574,14 @@ def test_what_is_there_with_other_content(
     assert json.loads(found)["comment"] == comment
 
 
+def test_of_many_problems_the_first_hundred_are_told(registries: Registries) -> None:
+    """All are counted."""
+    registries.run("registry", "import", "-p", "other", written(registries, *many(103)))
+    name = written(registries, *(one.replace(comment="new") for one in many(103)))
+    status, _, errors = registries.run("registry", "import", "-p", "other", name)
+    assert (status, len(errors), errors[-1]) == (1, 101, "nspkit: 3 more are wrong")
+
+
 def test_a_dry_run_does_nothing(registries: Registries) -> None:
     """It says what would be done."""
     name = written(registries, *many(5))
@@ -550,10 +596,24 @@ def test_another_class_of_the_same_guid_is_told(registries: Registries) -> None:
     registered(registries, "memory", Service("a", service_class=GUID), classes=[mine])
     registered(registries, "target", classes=[theirs])
     registries.run("registry", "export", "-p", "memory", "x")
+    done = registries.run("registry", "import", "-p", "target", "x", "--dry-run")
+    assert (done[0], len(done[2])) == (1, 1)
     status, output, [error] = registries.run("registry", "import", "-p", "target", "x")
     assert (status, "1 of 1 service and 0 of 1 service class " in output[1]) == (1, True)
     assert f"x:2: 'mine': another service class has its GUID {GUID}" in error
     assert "'theirs'" in error
+
+
+def test_a_registry_without_service_classes_says_so(registries: Registries) -> None:
+    """Its services are imported all the same."""
+    registries.source("plain", PLAIN)
+    mine = ServiceClass(GUID, "mine")
+    registered(registries, "memory", Service("a", service_class=GUID), classes=[mine])
+    registries.run("registry", "export", "-p", "memory", "x")
+    status, output, [error] = registries.run("registry", "import", "-p", "plain", "x")
+    assert (status, "1 of 1 service and 0 of 1 service class " in output[1]) == (1, True)
+    assert error.startswith("nspkit: x:2: 'mine': ")
+    assert "nsp_install_service_class" in error
 
 
 def test_two_that_are_one_at_the_target_are_found_out(registries: Registries) -> None:
@@ -634,6 +694,16 @@ def test_a_file_that_is_not_a_whole_export_is_refused(
     assert (status, output) == (2, [])
     assert told in error
     assert exported(registries, "other") == []
+
+
+def test_it_is_known_how_many_services_follow_a_line(registries: Registries) -> None:
+    """Of what is left to do, the terminal is told."""
+    known = line("class", class_record(ServiceClass(GUID, "mine")))
+    end = '{"end": {"services": 3, "classes": 1}}'
+    (registries.folder / "x").write_text("\n".join([HEAD, ONE, known, ONE, ONE, end]))
+    with opened("x") as archive:
+        assert [archive.services_from(first) for first in range(1, 7)] == [3, 3, 2, 2, 1, 0]
+        assert [len(list(archive.lines(first))) for first in range(1, 7)] == [3, 3, 2, 2, 1, 0]
 
 
 def test_an_address_family_that_is_not_here_is_named() -> None:

@@ -194,7 +194,7 @@ class Part:
         self._file.seek(0)
         path = f"{self.path}.new"
         other = open(path, "wb")  # noqa: PTH123, SIM115 - closed as this one is
-        with self._file:
+        try:
             other.write(self._file.readline())
             for text in self._file:
                 if _fingerprint(text) in self._before:
@@ -202,6 +202,10 @@ class Part:
                 else:
                     other.write(text)
                     self._counts[_kind(text)] += 1
+        except BaseException:
+            other.close()
+            raise
+        self._file.close()
         self._file = other
         self._before = set()
         return path
