@@ -13,6 +13,7 @@ import socket
 import sys
 import textwrap
 import threading
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ for one in classes:
     STORE.install(one)
 
 class Provider(MemoryProvider):
-    info = ProviderInfo("0d3ff1c0-6d1d-4d58-9b6c-0c4a4f6a7c14", "{name}", 21330, "1")
+    info = ProviderInfo("{guid}", "{name}", 21330, "1")
 
     @hookimpl
     def nsp_startup(self, settings, resources):
@@ -171,7 +172,7 @@ def registered(
 ) -> None:
     """Install a provider that has these in memory."""
     (registries.folder / f"{name}.pickle").write_bytes(pickle.dumps((services, classes)))
-    registries.source(name, MEMORY.format(name=name))
+    registries.source(name, MEMORY.format(name=name, guid=uuid.uuid5(uuid.NAMESPACE_DNS, name)))
 
 
 def striking(registries: Registries, strike: str) -> None:
@@ -321,16 +322,17 @@ def test_a_registry_is_moved(registries: Registries) -> None:
         registries,
         "memory",
         FULL,
+        # What is found first is the wrong one, where only the name counts.
+        Service("y", context="a", comment="of another context"),
         Service("y", service_class=GUID),
         Service("y", service_class="_http._tcp", comment="of another class"),
         Service("y", comment="of no class"),
-        Service("y", context="a", comment="of another context"),
         classes=classes,
     )
     registered(registries, "empty")
     done = registries.run("registry", "export", "-p", "memory", "x")
     assert done == (0, ["x: 5 services and 2 service classes"], [])
-    for provider in ("sqlite", "empty", "other"):
+    for provider in ("empty", "sqlite", "other"):
         status, output, errors = registries.run("registry", "import", "-p", provider, "x")
         assert (status, errors) == (0, [])
         assert output == [
