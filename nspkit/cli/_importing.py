@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from nspkit import Query, ServiceOperation
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 64
 """So many are worked on before it is looked whether an end was asked for."""
+
+_LOOK_AGAIN = 1.0
+"""A signal that another thread has got does not end a wait; its time, in seconds, does."""
 
 _MOST = 100
 """So many problems are told in full; the others are counted."""
@@ -215,11 +219,14 @@ class Walk:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _outcome(self, future: Future[str], number: int) -> str:
-        try:
-            return future.result(self._timeout)
-        except TimeoutError:
-            if future.done():
-                raise  # its own
-            raise OperationTimeoutError(
-                f"the provider did not come back within {self._timeout:g} s, of line {number}"
-            ) from None
+        from concurrent.futures import wait
+
+        ends = monotonic() + self._timeout
+        while not future.done():
+            left = ends - monotonic()
+            if left <= 0:
+                raise OperationTimeoutError(
+                    f"the provider did not come back within {self._timeout:g} s at line {number}"
+                )
+            wait([future], timeout=min(left, _LOOK_AGAIN))
+        return future.result()
