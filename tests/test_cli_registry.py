@@ -624,10 +624,15 @@ def test_a_registry_without_service_classes_says_so(registries: Registries) -> N
 
 def test_two_that_are_one_at_the_target_are_found_out(registries: Registries) -> None:
     """One whose names have no case overwrites nothing silently."""
-    registered(registries, "memory")
+    folding = PLAIN.replace("find(query)", "find(query.replace(name=query.name.lower()))")
+    folding = folding.replace(
+        "service(service,", "service(service.replace(name=service.name.lower()),"
+    )
+    registries.source("plain", folding)
     name = written(registries, Service("Web", comment="1"), Service("web", comment="2"))
-    done = registries.run("registry", "import", "-p", "memory", name, "-j", "1")
-    assert (done[0], len(done[2])) == (1, 1)
+    status, _, [error] = registries.run("registry", "import", "-p", "plain", name, "-j", "1")
+    assert status == 1
+    assert error.startswith("nspkit: x:3: 'web': it is there with other content: comment;")
 
 
 def test_what_a_provider_refuses_is_named_and_the_rest_is_done(registries: Registries) -> None:
