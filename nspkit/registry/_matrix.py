@@ -24,6 +24,9 @@ _PATIENCE = 10.0
 _LONGEST_PAUSE = 0.05
 """Seconds between two tries at most."""
 
+_SHORTEST_LEASE = 0.001
+"""Seconds of a lease at least: no engine knows one of nothing, to some it is one without an end."""
+
 
 def set_service(
     store: Store, service: Service, operation: ServiceOperation, *, multiple: bool = False
@@ -39,7 +42,7 @@ def set_service(
     change = _Change(service, operation, multiple=multiple)
     if change.replaces:
         # Whatever is there is replaced, so nobody has to look.
-        store.put(change.key, encoded(change.given), ttl=change.given.ttl)
+        store.put(change.key, encoded(change.given), ttl=_lease(change.given.ttl))
         return
     until, pause = monotonic() + _PATIENCE, 0.001
     while not change.tried(store):
@@ -80,6 +83,8 @@ class _Change:
             changed: _Put | None = self._added(record, entry, now)
         elif record is None or entry is None:
             raise self._not_found()
+        elif not record.registered and self._operation is ServiceOperation.DEREGISTER:
+            return True  # to put it anew would begin its lease anew
         else:
             changed = self._withdrawn(record, entry, now)
         if changed is None:
@@ -107,7 +112,7 @@ class _Change:
         end = None if ttl is None else now + ttl
         ends |= {address_text(parts): (parts, end) for parts in self.given.addresses}
         if not ends:
-            return _Put(self.given, ttl)
+            return _Put(self.given, _lease(ttl))
         return _with(self.given, ends, now)
 
     def _withdrawn(self, record: Record, entry: Entry, now: float) -> _Put | None:
@@ -120,8 +125,9 @@ class _Change:
         if self._operation is ServiceOperation.DELETE:
             return None
         ends = _ends_of(record, entry, now)
-        lease = _with(record, ends, now).ttl if ends else record.ttl
-        return _Put(record._replace(registered=False, addresses=[], ends=None), lease)
+        lease = _with(record, ends, now).ttl if ends else _left(record, entry)
+        known = record._replace(registered=False, addresses=[], ends=None, ttl=lease)
+        return _Put(known, _lease(lease))
 
     def _not_found(self) -> ServiceNotFoundError:
         done = "deregistered" if self._operation is ServiceOperation.DEREGISTER else "deleted"
@@ -136,11 +142,22 @@ def _ends_of(record: Record, entry: Entry | None, now: float) -> Ends:
     """Return each address of a record and when it ends, as far as that is known."""
     ends = record.ends
     if ends is None:
-        left = record.ttl if entry is None or entry.left is None else entry.left
-        ends = [None if record.ttl is None or left is None else now + left] * len(record.addresses)
+        left = _left(record, entry)
+        ends = [None if left is None else now + left] * len(record.addresses)
     return {
         address_text(parts): (parts, end) for parts, end in zip(record.addresses, ends, strict=True)
     }
+
+
+def _left(record: Record, entry: Entry | None) -> float | None:
+    """Return how many seconds are left of a record's lease, at most; None if it has none."""
+    if record.ttl is None or entry is None or entry.left is None:
+        return record.ttl
+    return entry.left
+
+
+def _lease(ttl: float | None) -> float | None:
+    return None if ttl is None else max(ttl, _SHORTEST_LEASE)
 
 
 def _with(record: Record, ends: Ends, now: float) -> _Put:
@@ -150,6 +167,7 @@ def _with(record: Record, ends: Ends, now: float) -> _Put:
     found = [end for _parts, end in pairs]
     known = [end for end in found if end is not None]
     if not known:
-        return _Put(record, None)
-    lease = max(max(known) - now, 0.001) if len(known) == len(found) else None
+        # What was given last may have had an end, and be gone.
+        return _Put(record._replace(ttl=None), None)
+    lease = _lease(max(known) - now) if len(known) == len(found) else None
     return _Put(record._replace(ends=found), lease)

@@ -193,6 +193,59 @@ def test_an_address_beside_a_lease_leaves_that_to_its_end(
     assert client.hosts("x") == [B]
 
 
+def test_an_address_without_an_end_outlives_those_beside_it(
+    client: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever adds one with an end, takes it back, and adds it again."""
+    now = 1000.0
+    for module in ("_matrix", "_search"):
+        monkeypatch.setattr(f"nspkit.registry.{module}.time", lambda: now)
+    client.register("x", A)
+    client.register("x", B, ttl=5, multiple=True)
+    client.delete("x", B, multiple=True)
+    assert (client.hosts("x"), client.find("x")[0].ttl) == ([A], None)
+    client.register("x", C, ttl=5, multiple=True)
+    now = 1006.0
+    engine.pass_time(6)
+    assert client.hosts("x") == [A]
+    client.register("x", ttl=5, multiple=True)
+    assert client.find("x")[0].ttl is None
+
+
+def test_what_is_known_only_stays_no_longer_by_being_deregistered_again(
+    client: Any, engine: Any
+) -> None:
+    """Nor without an end: it is what it was."""
+    client.register("x", A, ttl=5)
+    client.register("x", B, multiple=True)
+    client.delete("x", B, multiple=True)
+    client.deregister("x")
+    [before] = engine.kept.values()
+    client.deregister("x")
+    client.deregister("x", A, multiple=True)
+    assert list(engine.kept.values()) == [before]
+    engine.pass_time(6)
+    assert engine.kept == {}
+
+
+def test_what_has_no_address_keeps_what_is_left_when_deregistered(client: Any, engine: Any) -> None:
+    """Where the engine tells how much that is."""
+    engine.tells_what_is_left = True
+    client.register("x", ttl=5)
+    engine.pass_time(3)
+    client.deregister("x")
+    [(_value, _version, end)] = engine.kept.values()
+    assert end == 5
+
+
+@pytest.mark.parametrize("multiple", [False, True])
+def test_a_lease_of_no_time_is_short(client: Any, engine: Any, multiple: bool) -> None:
+    """For no engine knows a lease of nothing, and to some it is one without an end."""
+    client.register("x", A, ttl=0, multiple=multiple)
+    [(_value, _version, end)] = engine.kept.values()
+    assert 0 < end < 0.1
+
+
 def test_a_deregistered_lease_still_ends(client: Any, engine: Any) -> None:
     """It is known only as long as it was registered for."""
     client.register("x", A, ttl=5)
