@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from json import JSONDecoder, JSONEncoder
+from sys import float_info
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nspkit import Address, Service, ServiceClass
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 _FAMILIES: Mapping[Any, int] = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _NAMES: Mapping[int, str] = {int(number): name for name, number in _FAMILIES.items()}
 _ANY = -1  # of a protocol, at a registration: that of the type
+
+_LATEST = float_info.max
+
+DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What may be raised where an entry is not what a registration puts."""
 
 _SHARED = 256
 _SHARED_LENGTH = 1024
@@ -135,11 +141,31 @@ def decoded(key: Key, value: bytes) -> Record:
             get("ttl"),
             get("ends"),
         )
-    except (ValueError, AttributeError) as error:
+    except DAMAGE as error:
         raise damaged(key, error) from error
-    if record.ends is not None and len(record.ends) != len(record.addresses):
-        raise damaged(key, "it does not say for each address when it ends")
+    if not _is_sound(record):
+        raise damaged(key, "it has not the form of a record")
     return record
+
+
+def _is_sound(record: Record) -> bool:
+    """Say whether that of a record is right which is used before a service is made of it."""
+    _registered, _kind, addresses, attributes, _comment, version, _blob, ttl, ends = record
+    if type(addresses) is not list or type(attributes) is not dict:
+        return False
+    for address in addresses:
+        if type(address) is not list or len(address) != 4:
+            return False
+    if not _is_time(ttl) or (version is not None and type(version) is not int):
+        return False
+    if ends is None:
+        return True
+    return type(ends) is list and len(ends) == len(addresses) and all(map(_is_time, ends))
+
+
+def _is_time(value: object) -> bool:
+    # One that a clock can add: no infinity, and no integer that is more than any float.
+    return value is None or (type(value) in (float, int) and -_LATEST <= value <= _LATEST)  # type: ignore[operator]
 
 
 def service_of(key: Key, record: Record, ttl: float | None, shared: dict[str, Any]) -> Service:
@@ -170,7 +196,9 @@ def service_of(key: Key, record: Record, ttl: float | None, shared: dict[str, An
             context=key.context[:-1],
             **given,
         )
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        if record.kind and service.service_class != key.class_id:
+            raise ValueError(f"it is under another class than its type, {record.kind}")
+    except DAMAGE as error:
         raise damaged(key, error) from error
     if text and text not in shared and len(text) <= _SHARED_LENGTH:
         if len(shared) >= _SHARED:
@@ -197,7 +225,7 @@ def class_of(class_id: UUID, value: bytes) -> ServiceClass:
     try:
         found = _decode(value.decode())[0]
         return ServiceClass(class_id, found["name"], plain_attributes(found["attributes"]))
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except DAMAGE as error:
         raise damaged(class_id, error) from error
 
 

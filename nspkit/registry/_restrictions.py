@@ -8,10 +8,11 @@ from nspkit import LookupFlags
 from nspkit.errors import NoDataError
 from nspkit.registry._conditions import Conditions, fits
 from nspkit.registry._keys import scope_of
-from nspkit.registry._record import family_of, plain_attributes
+from nspkit.registry._record import DAMAGE, damaged, family_of, plain_attributes
 
 if TYPE_CHECKING:
     from nspkit import Query
+    from nspkit.registry._keys import Key
     from nspkit.registry._record import Record
 
 _CONTAINERS = int(LookupFlags.CONTAINERS)
@@ -41,14 +42,21 @@ class Restrictions:
         self._conditions = Conditions(query.query_string)
         self._plain = not (query.protocols or query.version or self._conditions)
 
-    def visible(self, record: Record, now: float) -> Record | None:
-        """Return what is to be seen of a record at a time; None if nothing is."""
+    def visible(self, key: Key, record: Record, now: float) -> Record | None:
+        """Return what is to be seen of a record at a time; None if nothing is.
+
+        Raises:
+            NspError: The record is damaged (WSANO_RECOVERY 11003).
+        """
         if not record.registered:
             return None
         alive = record if record.ends is None else record.alive(now)
         if alive is None or self._plain:
             return alive
-        return self._wanted(alive)
+        try:
+            return self._wanted(alive)
+        except DAMAGE as error:
+            raise damaged(key, error) from error
 
     def _wanted(self, record: Record) -> Record | None:
         version = record.version

@@ -113,7 +113,7 @@ class Search:
         else:
             record, service = decoded(key, value), None
         now = 0.0 if record.ends is None else time()
-        seen = restrictions.visible(record, now)
+        seen = restrictions.visible(key, record, now)
         if seen is None:
             return record, None
         ttl = ttl_of(seen, left, now)

@@ -89,7 +89,7 @@ class Watch:
         now = time()
         before = self._known.pop(key, None)
         told = None if before is None else before.told
-        seen = None if record is None else self._restrictions.visible(record, now)
+        seen = None if record is None else self._visible(key, record, now)
         # A lease that goes on is no change.
         same = seen is not None and told is not None and _content(seen) == _content(told)
         service = None
@@ -106,6 +106,13 @@ class Watch:
             gone = self._service(key, told, None)
             if gone is not None:
                 yield Change(ChangeKind.REMOVED, gone)
+
+    def _visible(self, key: Key, record: Record, now: float) -> Record | None:
+        """Return what is to be seen of a record; None of one that is damaged: it is not there."""
+        try:
+            return self._restrictions.visible(key, record, now)
+        except NspError:
+            return None
 
     def _service(self, key: Key, record: Record, ttl: float | None) -> Service | None:
         """Make the service of a record; None of one that is damaged: it is not there."""

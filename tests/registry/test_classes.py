@@ -36,7 +36,8 @@ def test_a_class_in_use_stays(client: Any, engine: Any) -> None:
     with pytest.raises(TooManyReferencesError, match="such as 'x'"):
         client.session.remove_service_class(KIND.id)
     client.deregister("x", service_class=KIND.id)
-    engine.put(Key(KIND.id, "", "damaged"), b"{", ttl=None)
+    for name, value in (("damaged", b"{"), ("ends", b'{"ends":5}')):
+        engine.put(Key(KIND.id, "", name), value, ttl=None)
     client.session.remove_service_class(KIND.id)
     with pytest.raises(TypeNotFoundError, match="not installed"):
         client.session.service_class(KIND.id)
@@ -54,7 +55,7 @@ def test_what_is_not_there_cannot_be_removed(client: Any, engine: Any) -> None:
         client.session.remove_service_class(KIND.id)
 
 
-@pytest.mark.parametrize("value", [b"{", b"[]", b"{}", b"\xff"])
+@pytest.mark.parametrize("value", [b"{", b"[]", b"{}", b"\xff", b"null", b"[" * 99_999])
 def test_a_damaged_class_says_so(client: Any, engine: Any, value: bytes) -> None:
     """WSANO_RECOVERY."""
     engine.put_class(KIND.id, value)

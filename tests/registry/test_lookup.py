@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from nspkit import Address, Comparison, LookupFlags, Service, ServiceOperation, Version
+from nspkit import (
+    Address,
+    Cancellation,
+    ChangeKind,
+    Comparison,
+    LookupFlags,
+    Query,
+    Service,
+    ServiceOperation,
+    Version,
+)
 from nspkit.errors import (
     ErrorCode,
     InvalidArgumentError,
@@ -14,10 +24,24 @@ from nspkit.errors import (
     NspError,
     ServiceNotFoundError,
 )
-from nspkit.registry import Key
+from nspkit.registry import Key, _watch
 
 A, B = "192.0.2.1", "192.0.2.2"
 DEEP = LookupFlags.DEEP | LookupFlags.RETURN_ALL
+WANTED: dict[str, Any] = {"protocols": [(0, 6)], "version": 1, "query_string": "a"}
+DAMAGED = [
+    b"null", b'{"ends":5}', b'{"addresses":5}', b'{"addresses":{"a":1},"ends":[1]}',
+    b'{"addresses":[["inet",1,6,["192.0.2.1",1]]],"ends":["x"]}',
+    b'{"addresses":[["inet",1,6,["192.0.2.1",1]]],"ends":[1%s]}' % (b"0" * 400),
+    b'{"addresses":[["inet",1,6,["192.0.2.1",1]]],"ends":[Infinity]}',
+    b'{"addresses":[[["inet"],1,6,["192.0.2.1",1]]],"attributes":{"a":1}}',
+    b'{"addresses":[["inet","1","6",["192.0.2.1",1]]],"attributes":{"a":1}}',
+    b'{"addresses":[7],"attributes":{"a":1}}', b'{"attributes":[1]}', b'{"ttl":"x"}',
+    b'{"addresses":[["inet",1,6,["192.0.2.1",1]]],"attributes":{"a":{"bites":"00"}}}',
+    b'{"version":"x","attributes":{"a":1}}',
+    b'{"type":"_x._tcp","addresses":[["inet",1,6,["192.0.2.1",1]]],"attributes":{"a":1}}',
+    b'{"attributes":%s1%s}' % (b'{"a":[' * 50_000, b"]}" * 50_000),
+]  # fmt: skip
 WHOLE = Service(
     "Büro/1 %2F 🖨",
     service_class="_ipp._tcp",
@@ -156,18 +180,48 @@ def test_containers_are_not_there(client: Any) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        b"{", b"[]", b"\xff", b'{"addresses":[["inet",1,6]]}', b'{"blob":"x"}',
+        b"{", b"[]", b"\xff", b'{"addresses":[["inet",1,6]]}',
+        b'{"blob":"x","addresses":[["inet",1,6,["192.0.2.1",1]]],"attributes":{"a":1}}',
         b'{"addresses":[["inet",1,6,["192.0.2.1",1]]],"ends":[]}', b'{"version":"x"}',
+        *DAMAGED,
     ],
 )  # fmt: skip
-def test_a_damaged_entry_hides_no_other(client: Any, engine: Any, value: bytes) -> None:
+@pytest.mark.parametrize("restrictions", [{}, WANTED])
+def test_a_damaged_entry_hides_no_other(
+    client: Any, engine: Any, value: bytes, restrictions: dict[str, Any]
+) -> None:
     """All others are told, then the error (WSANO_RECOVERY)."""
     engine.put(Key(None, "", "bad"), value, ttl=None)
-    client.register("good", A)
+    client.register("good", A, attributes={"a": 1})
     found = []
     with (
         pytest.raises(NspError, match="'bad' is damaged") as caught,
-        client.session.lookup() as lookup,
+        client.session.lookup(**restrictions) as lookup,
     ):
         found.extend(service.name for service in lookup)
     assert (found, caught.value.code) == (["good"], ErrorCode.WSANO_RECOVERY)
+
+
+@pytest.mark.parametrize("value", DAMAGED)
+@pytest.mark.parametrize("restrictions", [{}, WANTED])
+def test_a_watch_passes_a_damaged_entry_over(
+    client: Any, engine: Any, value: bytes, restrictions: dict[str, Any]
+) -> None:
+    """And goes on; what was told and becomes damaged is removed."""
+    client.register("bad", A, attributes={"a": 1})
+    changes = _watch.Watch(engine, Query(**restrictions), Cancellation()).changes()
+    assert next(changes).kind is ChangeKind.ADDED
+    assert next(changes) is None
+    engine.put(Key(None, "", "bad"), value, ttl=None)
+    client.register("good", A, attributes={"a": 1})
+    kinds = [(change.kind, change.service.name) for change in (next(changes), next(changes))]
+    assert kinds == [(ChangeKind.REMOVED, "bad"), (ChangeKind.ADDED, "good")]
+    changes.close()
+
+
+@pytest.mark.parametrize("value", DAMAGED)
+def test_whatever_is_damaged_can_be_deleted(client: Any, engine: Any, value: bytes) -> None:
+    """Which is how to mend it."""
+    engine.put(Key(None, "", "bad"), value, ttl=None)
+    client.delete("bad")
+    assert engine.kept == {}
