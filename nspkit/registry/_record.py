@@ -244,6 +244,11 @@ def address_text(parts: list[Any]) -> str:
     return _encode(parts)
 
 
+def content_text(record: Record) -> str:
+    """Return what of a record may hold values that are equal and not the same, as text."""
+    return _encode([record.addresses, record.attributes])
+
+
 def family_of(stored: object) -> Any:
     """Return the family that is meant by a stored name or number."""
     return _FAMILIES.get(stored, stored)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack
 from heapq import heapify, heappop, heappush
+from itertools import count
 from time import time
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nspkit import Change, ChangeKind
 from nspkit.errors import NspError
-from nspkit.registry._record import decoded, service_of
+from nspkit.registry._record import content_text, decoded, service_of
 from nspkit.registry._restrictions import Restrictions
 from nspkit.registry._search import ttl_of
 from nspkit.registry._store import Entry, Gone, Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from nspkit import Cancellation, Query, Service
     from nspkit.registry._keys import Key
@@ -48,7 +49,9 @@ class Watch:
         self._cancellation = cancellation
         self._known: dict[Key, _Known] = {}
         self._missing: set[Key] = set()
-        self._ends: list[tuple[float, Key]] = []
+        # With a number, because keys have no order: some have no class.
+        self._ends: list[tuple[float, int, Key]] = []
+        self._number = count()
         self._shared: dict[str, Any] = {}
 
     def changes(self) -> Iterator[Change | None]:
@@ -62,8 +65,10 @@ class Watch:
         """
         told = False
         follow = self._store.follow(self._restrictions.scope, self._cancellation, self._patience)
-        with closing(cast("Generator[Entry | Gone | Mark]", follow)) as feed:
-            for item in feed:
+        with ExitStack() as stack:
+            if hasattr(follow, "close"):  # a generator is an iterator with one; others need none
+                stack.callback(follow.close)
+            for item in follow:
                 yield from self._news(item)
                 if item is Mark.LISTED and not told and not self._cancellation.cancelled:
                     told = True
@@ -90,8 +95,7 @@ class Watch:
         before = self._known.pop(key, None)
         told = None if before is None else before.told
         seen = None if record is None else self._visible(key, record, now)
-        # A lease that goes on is no change.
-        same = seen is not None and told is not None and _content(seen) == _content(told)
+        same = seen is not None and told is not None and _is_same(seen, told)
         service = None
         if seen is not None and not same:
             service = self._service(key, seen, ttl_of(seen, left, now))
@@ -124,21 +128,25 @@ class Watch:
     def _note_end(self, key: Key, record: Record, now: float) -> None:
         end = record.next_end(now)
         if end is not None:
-            heappush(self._ends, (end, key))
+            heappush(self._ends, (end, next(self._number), key))
             # Each renewal leaves its old end there.
             if len(self._ends) > 4 * len(self._known) + 1000:
                 ends = ((known.record.next_end(now), key) for key, known in self._known.items())
-                self._ends = [(end, key) for end, key in ends if end is not None]
+                self._ends = [
+                    (end, next(self._number), key) for end, key in ends if end is not None
+                ]
                 heapify(self._ends)
 
     def _ended(self) -> Iterator[Change]:
         """Yield what has changed because leases of addresses have ended."""
         now = time()
         while self._ends and self._ends[0][0] <= now:
-            _end, key = heappop(self._ends)
+            _end, _number, key = heappop(self._ends)
             known = self._known.get(key)
-            if known is not None:
-                yield from self._compare(key, known.record.alive(now))
+            record = None if known is None else known.record.alive(now)
+            # Of one that was renewed meanwhile the later end is noted already.
+            if known is not None and record is not known.record:
+                yield from self._compare(key, record)
 
     def _patience(self) -> float:
         """Return for how long nothing can happen that the engine does not tell."""
@@ -153,5 +161,8 @@ def _record(entry: Entry) -> Record | None:
         return None
 
 
-def _content(record: Record) -> Record:
-    return record._replace(ttl=None, ends=None)
+def _is_same(one: Record, other: Record) -> bool:
+    """Say whether two records say the same; a lease that goes on is no change."""
+    one, other = (record._replace(ttl=None, ends=None) for record in (one, other))
+    # Most are equal, and to be so as text too costs more: to Python, 1 and true are equal.
+    return one == other and content_text(one) == content_text(other)

@@ -193,7 +193,7 @@ def test_a_damaged_entry_hides_no_other(
     """All others are told, then the error (WSANO_RECOVERY)."""
     engine.put(Key(None, "", "bad"), value, ttl=None)
     client.register("good", A, attributes={"a": 1})
-    found = []
+    found: list[str] = []
     with (
         pytest.raises(NspError, match="'bad' is damaged") as caught,
         client.session.lookup(**restrictions) as lookup,
@@ -209,13 +209,13 @@ def test_a_watch_passes_a_damaged_entry_over(
 ) -> None:
     """And goes on; what was told and becomes damaged is removed."""
     client.register("bad", A, attributes={"a": 1})
-    changes = _watch.Watch(engine, Query(**restrictions), Cancellation()).changes()
+    changes: Any = _watch.Watch(engine, Query(**restrictions), Cancellation()).changes()
     assert next(changes).kind is ChangeKind.ADDED
     assert next(changes) is None
     engine.put(Key(None, "", "bad"), value, ttl=None)
     client.register("good", A, attributes={"a": 1})
-    kinds = [(change.kind, change.service.name) for change in (next(changes), next(changes))]
-    assert kinds == [(ChangeKind.REMOVED, "bad"), (ChangeKind.ADDED, "good")]
+    told = [(change.kind, change.service.name) for change in (next(changes), next(changes))]
+    assert told == [(ChangeKind.REMOVED, "bad"), (ChangeKind.ADDED, "good")]
     changes.close()
 
 

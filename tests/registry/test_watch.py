@@ -156,6 +156,56 @@ def test_it_ends_when_nobody_waits(engine: Any) -> None:
     assert engine.followers == []
 
 
+def test_addresses_that_end_at_once_are_told_each(
+    client: Any, engine: Any, watching: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of instances that have a class and of some that have none."""
+    now = 1000.0
+    for module in ("_matrix", "_search", "_watch"):
+        monkeypatch.setattr(f"nspkit.registry.{module}.time", lambda: now)
+    take = watching()
+    take(1)
+    for members in ({}, {"service_class": "_a._tcp"}, {"context": "c"}):
+        client.register("x", A, ttl=5, multiple=True, **members)
+    below = watching(Query(flags=LookupFlags.DEEP))
+    assert below(4) == [(ADDED, "x")] * 3 + [None]
+    now = 1005.0
+    assert below(3) == [(REMOVED, "x")] * 3
+
+
+def test_what_is_renewed_is_not_looked_at_more_and_more(engine: Any) -> None:
+    """An end that was put off is done with when it comes: the later one is noted already."""
+    watch = _watch.Watch(engine, Query(), Cancellation())
+    key = Key(None, "", "x")
+    value = b'{"addresses":[["inet",1,6,["192.0.2.1",1]]],"ends":[9000000000]}'
+    list(watch._news(Entry(key, value, 1)))
+    noted = list(watch._ends)
+    watch._ends.insert(0, (1.0, -1, key))
+    assert list(watch._ended()) == []
+    assert watch._ends == noted
+
+
+def test_a_value_of_another_type_is_a_change(client: Any, watching: Watching) -> None:
+    """Though Python calls 1, 1.0 and true equal."""
+    client.register("x", A, attributes={"a": 1})
+    take = watching()
+    take(2)
+    client.register("x", A, attributes={"a": True})
+    client.register("x", A, attributes={"a": 1.0})
+    client.delete("x")
+    told = list(iter(lambda: take(1), [(REMOVED, "x")]))
+    assert told == [[(CHANGED, "x")]] * 2
+
+
+def test_an_engine_may_tell_by_any_iterator(engine: Any, client: Any) -> None:
+    """Which need not be a generator, and have no close."""
+    client.register("x", A)
+    there = engine.get(Key(None, "", "x"))
+    engine.follow = lambda *_: iter([Mark.BEGIN, there, Mark.LISTED])
+    changes = _watch.Watch(engine, Query(), Cancellation()).changes()
+    assert [shown(change) for change in changes] == [(ADDED, "x"), None]
+
+
 def test_old_ends_are_forgotten(engine: Any) -> None:
     """A lease that is renewed a thousand times is not remembered a thousand times."""
     watch = _watch.Watch(engine, Query(), Cancellation())
