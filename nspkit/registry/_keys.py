@@ -47,14 +47,14 @@ def key_at(path: str) -> Key:
     """Return the key of a `Key.path`.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is none, also where it only stands for one in another way: a key has one
+            path, and what is under another could be found but not be got, put or removed.
     """
-    class_text, context, name = path.split("/")
-    return Key(
-        _class_at(class_text),
-        "" if context == _NONE else unquote(context, errors="strict"),
-        unquote(name, errors="strict"),
-    )
+    class_text, context_text, name_text = path.split("/")
+    name = unquote(name_text, errors="strict")
+    if not name or "\0" in name or name_part(name) != name_text:
+        raise ValueError(f"{name_text!r:.80} is not how a name is written")
+    return Key(_class_at(class_text), _context_at(context_text), name)
 
 
 def key_at_name(path: str) -> Key:
@@ -69,7 +69,18 @@ def key_at_name(path: str) -> Key:
 
 @lru_cache(maxsize=1024)  # a browse reads one class again and again
 def _class_at(part: str) -> UUID | None:
-    return None if part == _NONE else UUID(part)
+    class_id = None if part == _NONE else UUID(part)
+    if class_part(class_id) != part:
+        raise ValueError(f"{part!r:.80} is not how a class is written")
+    return class_id
+
+
+@lru_cache(maxsize=1024)
+def _context_at(part: str) -> str:
+    context = "" if part == _NONE else unquote(part, errors="strict")
+    if "\0" in context or context_key(context) != context or context_part(context) != part:
+        raise ValueError(f"{part!r:.80} is not how a context is written")
+    return context
 
 
 def class_part(class_id: UUID | None) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nspkit.registry import EVERYTHING, Key, Scope, key_at, key_at_name
 
 CLASS = UUID("00000000-0000-4000-8000-000000000001")
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 KEYS = st.builds(
     Key,
     st.none() | st.uuids(),
@@ -38,9 +38,13 @@ def test_parts_that_say_nothing_have_signs_of_their_own() -> None:
     assert Key(CLASS, "", "x").name_path() == f"x/{CLASS}/-"
 
 
-@pytest.mark.parametrize("path", ["", "x", "-/-", "-/-/x/y", "no-guid/-/x", "-/-/%FF"])
+@pytest.mark.parametrize("path", [
+    "", "x", "-/-", "-/-/x/y", "no-guid/-/x", "-/-/%FF", "-/-/", "-//x", "-/a/x", "-/%5C/x",
+    "-/-/%41", "-/-/a b", "-/-/ü", "-/-/%c3%bc", "-/-/.", "-/%61%5C/x", "-/-/%00", "-/-/x%",
+    f"{CLASS}".upper().replace("-", "") + "/-/x", f"{{{CLASS}}}/-/x",
+])  # fmt: skip
 def test_another_path_is_refused(path: str) -> None:
-    """So that an engine can pass over what nobody has registered."""
+    """So that an engine can pass over what nobody has registered, and no key has two paths."""
     with pytest.raises(ValueError):  # noqa: PT011 - of whatever is wrong with it
         key_at(path)
 
