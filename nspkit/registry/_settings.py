@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nspkit.errors import InvalidArgumentError, NotReadyError
@@ -43,7 +44,12 @@ class Endpoint(NamedTuple):
 
 
 class Secret(str):
-    """A text that no message and no traceback shows."""
+    """A text that is not shown by its `repr`, so by none of what it is in.
+
+    Settings, arguments and the variables in a traceback are shown so. As text it is what it is,
+    since those who send it need that: what is made of it, by ``f"{secret}"`` say, is no secret
+    any more.
+    """
 
     __slots__ = ()
 
@@ -95,13 +101,18 @@ class Settings(NamedTuple):
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
             if self.cert_file is not None:
-                context.load_cert_chain(self.cert_file, self.key_file)
+                context.load_cert_chain(self.cert_file, self.key_file, _no_pass_phrase)
         except (OSError, ValueError) as error:
             files = ", ".join(file for file in self[-4:-1] if file is not None)
             raise NotReadyError(
                 f"the certificates for TLS cannot be read ({files or 'of the system'}): {error}"
             ) from error
         return context
+
+
+def _no_pass_phrase() -> str:
+    # Else OpenSSL would ask for it at the terminal, and wait there.
+    raise ValueError("the key has a pass phrase; give one that has none")
 
 
 def settings_in(
@@ -171,7 +182,9 @@ def refused(provider: str, name: str, value: object, way_out: str) -> InvalidArg
 def _endpoints(provider: str, given: object, port: int) -> tuple[Endpoint, ...]:
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list | tuple) or not texts:
-        raise refused(provider, "endpoints", given, "give 'host:port', or a list of them")
+        # Not the value, here and below: a URL in it may hold a password.
+        shown = "empty" if given in ("", [], ()) else type(given).__name__
+        raise _no_endpoint(provider, shown, "give 'host:port', or a list of them")
     found = tuple(_endpoint(provider, text, port) for text in texts)
     return tuple(dict.fromkeys(found))
 
@@ -184,22 +197,34 @@ def _endpoint(provider: str, text: object, default: int) -> Endpoint:
         or any(sign in text for sign in "/@ ,?#")
         or not text.isprintable()
     ):
-        shown = text if not isinstance(text, str) else "not of that form"
-        raise refused(provider, "endpoints", shown, way_out)
+        shown = "not of that form" if isinstance(text, str) else type(text).__name__
+        raise _no_endpoint(provider, shown, way_out)
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
-        right = bool(bracket) and ":" in host and (not rest or rest.startswith(":"))
+        right = bool(bracket) and _is_ipv6(host) and (not rest or rest.startswith(":"))
         number = rest[1:] if rest else str(default)
     elif text.count(":") > 1:
-        host, number, right = text, str(default), True
+        host, number, right = text, str(default), _is_ipv6(text)
     else:
         host, colon, number = text.partition(":")
         number, right = number if colon else str(default), True
     if not right or not host or not (number.isascii() and number.isdigit()):
         raise refused(provider, "endpoints", text, way_out)
-    if not 0 < int(number[:6]) < 65536:
+    if len(number) > 5 or not 0 < int(number) < 65536:
         raise refused(provider, "endpoints", text, "a port is from 1 to 65535")
     return Endpoint(host, int(number))
+
+
+def _no_endpoint(provider: str, shown: str, way_out: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"the setting 'endpoints' of {provider} is {shown}: {way_out}")
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6, host.partition("%")[0])  # without its zone
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _prefix(provider: str, given: object) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +34,22 @@ def test_the_defaults_are_what_is_not_said() -> None:
         ("[::1]:5", [("::1", 5)]),
         ("[::1]", [("::1", 4711)]),
         ("fe80::1", [("fe80::1", 4711)]),
+        ("[fe80::1%eth0]:5", [("fe80::1%eth0", 5)]),
     ],
 )
 def test_endpoints_are_read(given: Any, right: Any) -> None:
     """Each once, in their order."""
     found = read(endpoints=given)
     assert found.endpoints == tuple(right)
-    assert "::1]" in found.shown or "::" not in found.shown
+    assert found.shown.startswith("[") is ("::" in found.shown)
 
 
 @pytest.mark.parametrize(
     "given",
     [
         "", [], ["a", ""], 7, [7], "a:", "a:x", "a:0", "a:65536", "a:" + "9" * 9999, ":1", "[::1",
-        "[::1]5", "[a]:5", "https://a:1", "user:secret@a", "a b", "a,b", "a\n",
+        "[::1]5", "[a]:5", "https://a:1", "user:secret@a", "a b", "a,b", "a\n", "a:1:2", "[a:b]",
+        "a:0000199999", "a:00001" + "9" * 9999, {"http://user:secret@a": 1}, [["user:secret@a"]],
     ],
 )  # fmt: skip
 def test_other_endpoints_are_refused(given: Any) -> None:
@@ -94,6 +98,21 @@ def test_a_password_is_not_shown() -> None:
     found = read(user="me", password="secret")
     assert "secret" not in repr(found)
     assert found.password == "secret"
+
+
+def test_a_key_with_a_pass_phrase_is_refused(tmp_path: Path, program: Callable[[str], str]) -> None:
+    """At once: nobody is asked for it, at whatever terminal there is (WSASYSNOTREADY)."""
+    subprocess.run(
+        [
+            program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt",
+            "ec_paramgen_curve:prime256v1", "-passout", "pass:secret", "-subj", "/CN=a",
+            "-keyout", tmp_path / "key", "-out", tmp_path / "cert",
+        ],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    found = read(cert_file=tmp_path / "cert", key_file=tmp_path / "key")
+    with pytest.raises(NotReadyError, match=r"key.*pass phrase"):
+        found.ssl_context()
 
 
 def test_certificates_mean_tls(tmp_path: Path) -> None:
