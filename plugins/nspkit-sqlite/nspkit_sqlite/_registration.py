@@ -88,13 +88,12 @@ class _Change:
         )
 
     def _add(self, connection: Connection, row: Row | None, now: float) -> None:
-        end = row_end = self._end(now)
+        end = self._end(now)
         ends: Ends = {}
         if row is not None and row[REGISTERED]:
             ends = _ends_of(row, now)
-            row_end = _later(end, row[ENDS_AT])
         ends |= dict.fromkeys(self._given, end)
-        self._put(connection, *_columns(ends, row_end))
+        self._put(connection, *_columns(ends, _latest(ends) if ends else end))
 
     def _put(
         self,
@@ -150,10 +149,6 @@ def _columns(ends: Ends, row_end: float | None) -> tuple[str | None, float | Non
     if any(end != row_end for end in ends.values()):
         leases = _values.text_of(list(ends.values()))
     return _values.joined(list(ends)), row_end, leases
-
-
-def _later(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else max(one, other)
 
 
 def _latest(ends: Ends) -> float | None:

@@ -64,6 +64,16 @@ def test_without_a_ttl_there_is_no_end(client: Any, clock: Any) -> None:
     assert client.find("x")[0].ttl is None
 
 
+def test_with_multiple_it_ends_with_its_last_address(client: Any, clock: Any) -> None:
+    """Also where that was registered for longer before: nothing without an address is left."""
+    client.register("x", A)
+    client.register("x", A, ttl=10, multiple=True)
+    assert client.find("x")[0].ttl == pytest.approx(10, abs=0.001)
+    clock.now += 10
+    with pytest.raises(ServiceNotFoundError):
+        client.find("x")
+
+
 def test_a_lease_of_nothing_has_ended(client: Any, clock: Any) -> None:
     """A ttl of 0 is no registration without an end."""
     client.register("x", A, ttl=0)

@@ -117,7 +117,7 @@ class Matrix(RuleBasedStateMachine):
         old = self.model.get(key)
         added = multiple and old is not None and old.registered
         ends = {**(old.ends if added and old else {}), **dict.fromkeys(given, end)}
-        ends_at = max(end, old.ends_at) if added and old else end
+        ends_at = max(ends.values(), default=end)
         self.model[key] = Entry(True, ends, ends_at, attributes)
 
     @rule(
