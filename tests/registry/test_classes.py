@@ -43,6 +43,14 @@ def test_a_class_in_use_stays(client: Any, engine: Any) -> None:
         client.session.service_class(KIND.id)
 
 
+def test_what_has_ended_is_no_use_of_a_class(client: Any, engine: Any) -> None:
+    """Though the engine has it still."""
+    client.session.install_service_class(KIND)
+    client.register("x", "192.0.2.1", service_class=KIND.id, ttl=0, multiple=True)
+    assert len(engine.kept) == 1
+    client.session.remove_service_class(KIND.id)
+
+
 def test_what_is_not_there_cannot_be_removed(client: Any, engine: Any) -> None:
     """WSATYPE_NOT_FOUND; also where another has just removed it, or services of it are there."""
     client.register("x", "192.0.2.1", service_class=KIND.id)

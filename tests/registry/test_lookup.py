@@ -24,7 +24,7 @@ from nspkit.errors import (
     NspError,
     ServiceNotFoundError,
 )
-from nspkit.registry import Key, _watch
+from nspkit.registry import Key, _search, _watch
 
 A, B = "192.0.2.1", "192.0.2.2"
 DEEP = LookupFlags.DEEP | LookupFlags.RETURN_ALL
@@ -171,6 +171,49 @@ def test_what_has_no_address_of_a_protocol_is_not_found(client: Any) -> None:
         client.find("x", protocols=[(0, 17)])
 
 
+def test_a_result_holds_as_long_as_its_addresses(
+    client: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that were asked for, where they end on their own."""
+    for module in ("_matrix", "_search"):
+        monkeypatch.setattr(f"nspkit.registry.{module}.time", lambda: 1000.0)
+    client.register("x", A, ttl=50, multiple=True)
+    client.session.set_service(
+        Service("x", addresses=[Address.inet(B, 1, type=2)], ttl=5),
+        ServiceOperation.REGISTER,
+        multiple=True,
+    )
+    assert [client.find("x", protocols=[(0, proto)])[0].ttl for proto in (0, 6, 17)] == [50, 50, 5]
+
+
+@pytest.mark.parametrize(("left", "told"), [(60.0, 50), (-1.0, 0)])
+def test_what_is_left_is_within_the_lease(
+    client: Any, engine: Any, left: float, told: float
+) -> None:
+    """Though an engine may have rounded it up, or be about to end it."""
+    client.register("x", A, ttl=50)
+    [there] = engine.entries(None)
+    engine.entries = lambda *_: iter([there._replace(left=left)])
+    assert client.find("x")[0].ttl == told
+
+
+def test_equal_attributes_are_shared(client: Any) -> None:
+    """By services that have the same; others, also equal to Python, are apart."""
+    for name, attributes in (("x", {"a": 1}), ("y", {"a": 1}), ("z", {"a": True})):
+        client.register(name, A, attributes=attributes)
+    x, y, z = (service.attributes for service in client.find())
+    assert x is y
+    assert (x["a"], z["a"]) == (1, True)
+    assert type(z["a"]) is bool
+
+
+def test_a_lookup_that_is_cancelled_says_nothing_of_what_is_there(engine: Any) -> None:
+    """For it has not seen it all."""
+    cancellation = Cancellation()
+    cancellation.cancel()
+    assert list(_search.Search(engine).find(Query("x"), cancellation)) == []
+
+
 def test_containers_are_not_there(client: Any) -> None:
     """A registry has none (WSANO_DATA)."""
     with pytest.raises(NoDataError, match="no containers"):
@@ -190,8 +233,9 @@ def test_containers_are_not_there(client: Any) -> None:
 def test_a_damaged_entry_hides_no_other(
     client: Any, engine: Any, value: bytes, restrictions: dict[str, Any]
 ) -> None:
-    """All others are told, then the error (WSANO_RECOVERY)."""
+    """All others are told, then the first error (WSANO_RECOVERY)."""
     engine.put(Key(None, "", "bad"), value, ttl=None)
+    engine.put(Key(None, "", "worse"), b"{", ttl=None)
     client.register("good", A, attributes={"a": 1})
     found: list[str] = []
     with (

@@ -206,6 +206,30 @@ def test_an_engine_may_tell_by_any_iterator(engine: Any, client: Any) -> None:
     assert [shown(change) for change in changes] == [(ADDED, "x"), None]
 
 
+def test_a_list_that_was_broken_off_is_no_list(engine: Any) -> None:
+    """Of who is cancelled meanwhile: nobody is told that it is whole."""
+    cancellation = Cancellation()
+    watch = _watch.Watch(engine, Query(), cancellation)
+    cancellation.cancel()
+    engine.follow = lambda *_: iter([Mark.BEGIN, Mark.LISTED])
+    assert list(watch.changes()) == []
+
+
+def test_a_watch_that_is_closed_closes_the_engine_s(engine: Any) -> None:
+    """Whoever else knows that."""
+    follow, known = engine.follow, []
+
+    def noted(*arguments: Any) -> Any:
+        known.append(follow(*arguments))
+        return known[-1]
+
+    engine.follow = noted
+    changes: Any = _watch.Watch(engine, Query(), Cancellation()).changes()
+    assert next(changes) is None
+    changes.close()
+    assert (len(known), engine.followers) == (1, [])
+
+
 def test_old_ends_are_forgotten(engine: Any) -> None:
     """A lease that is renewed a thousand times is not remembered a thousand times."""
     watch = _watch.Watch(engine, Query(), Cancellation())
