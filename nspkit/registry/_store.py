@@ -69,7 +69,8 @@ class Store(Protocol):
     It keeps bytes under keys, and schemas under GUIDs, and knows nothing of what they say. All
     methods raise `nspkit.errors.TryAgainError` (WSATRY_AGAIN 11002) where the engine is away or
     too slow and may come back, and another `NspError` for what stays wrong. A method that writes
-    and raises may have written, as ever with a network, but never half.
+    and raises may have written, as ever with a network, but never half. One that tries again by
+    itself has to tell its own write from another's: False is always about another's.
 
     Attributes:
         location: Where it is, for messages, such as ``etcd at 127.0.0.1:2379``; never a password.

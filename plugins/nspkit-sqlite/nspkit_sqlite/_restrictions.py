@@ -102,6 +102,17 @@ def is_alive(row: Row, now: float) -> bool:
     return ends_at is None or ends_at > now
 
 
+def left(row: Row, content: Content, now: float) -> float | None:
+    """Return for how many seconds more what is visible of a row is there; None: without an end."""
+    end = row[ENDS_AT]
+    addresses = content[REGISTERED]  # which is left out, so they are in its place
+    if row[LEASES] is not None and addresses:
+        ends = dict(zip(_values.split(row[ADDRESSES]), _values.value_of(row[LEASES]), strict=True))
+        visible = [ends[text] for text in _values.split(addresses)]
+        end = None if None in visible else max(visible)
+    return None if end is None else round(end - now, 3)
+
+
 def next_end(row: Row, now: float) -> float | None:
     """Return when the next lease of a row ends; None if none does."""
     ends = [row[ENDS_AT], *(_values.value_of(row[LEASES]) if row[LEASES] else ())]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nspkit import LookupFlags
 from nspkit.errors import NoDataError, ServiceNotFoundError
 from nspkit_sqlite import _values
-from nspkit_sqlite._restrictions import UNUSUAL, Restrictions, is_alive
+from nspkit_sqlite._restrictions import UNUSUAL, Restrictions, is_alive, left
 from nspkit_sqlite._values import (
     ADDRESSES,
     BLOB,
@@ -128,7 +128,7 @@ class Search:
                 return (made[1],)
             now = time()
             if is_alive(row, now):
-                return (made[1].replace(ttl=_left(row, now)),)
+                return (made[1].replace(ttl=round(row[ENDS_AT] - now, 3)),)
         if row[ENDS_AT] is not None or row[LEASES] is not None or not row[REGISTERED]:
             service = self._restricted(query, row)
         else:
@@ -145,7 +145,9 @@ class Search:
         content = Restrictions(query).content(row, now)
         if content is None:
             raise self._no_data(query)
-        return _values.service_of(content, _left(row, now), self.shared, query.service_class)
+        return _values.service_of(
+            content, left(row, content, now), self.shared, query.service_class
+        )
 
     def _remember(self, key: Key, row: Row, service: Service) -> None:
         """Keep what was made of a row: as long as the file has the same one, so is the service.
@@ -186,7 +188,7 @@ class Search:
             if content is None:
                 yield None
             else:
-                yield _values.service_of(content, _left(row, now), self.shared, asked)
+                yield _values.service_of(content, left(row, content, now), self.shared, asked)
 
     def _pages(
         self,
@@ -245,9 +247,3 @@ class Search:
 
 def _class_shown(query: Query) -> str:
     return query.service_type or str(query.service_class)
-
-
-def _left(row: Row, now: float) -> float | None:
-    """Return how many seconds of a row's lease are left."""
-    ends_at = row[ENDS_AT]
-    return None if ends_at is None else round(ends_at - now, 3)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nspkit import Change, ChangeKind
 from nspkit_sqlite import _values
-from nspkit_sqlite._restrictions import Restrictions, next_end
-from nspkit_sqlite._values import CLASS, ENDS_AT, NAME
+from nspkit_sqlite._restrictions import Restrictions, left, next_end
+from nspkit_sqlite._values import CLASS, NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,9 +136,9 @@ class Watch:
         else:
             self._known[key] = _Known(row, content)
             self._note_end(key, row, now)
-        if content is not None and content != told:
+        if row is not None and content is not None and content != told:
             kind = ChangeKind.ADDED if told is None else ChangeKind.CHANGED
-            ttl = None if row is None or row[ENDS_AT] is None else round(row[ENDS_AT] - now, 3)
+            ttl = left(row, content, now)
             yield Change(kind, _values.service_of(content, ttl, self._search.shared, self._asked))
         elif content is None and told is not None:
             yield Change(

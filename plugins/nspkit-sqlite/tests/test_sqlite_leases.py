@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from socket import AF_INET, AF_INET6
 from typing import Any
 
 import pytest
@@ -72,6 +73,18 @@ def test_with_multiple_it_ends_with_its_last_address(client: Any, clock: Any) ->
     clock.now += 10
     with pytest.raises(ServiceNotFoundError):
         client.find("x")
+
+
+@pytest.mark.parametrize("service_class", [None, HTTP])
+def test_a_result_holds_as_long_as_its_addresses(
+    client: Any, clock: Any, service_class: str | None
+) -> None:
+    """Those that were asked for, where each has a lease of its own."""
+    client.register("x", A, ttl=50, multiple=True, service_class=HTTP)
+    client.register("x", "2001:db8::1", ttl=5, multiple=True, service_class=HTTP)
+    for family, left in ((0, 50), (AF_INET, 50), (AF_INET6, 5)):
+        [found] = client.find("x", protocols=[(family, 0)], service_class=service_class)
+        assert found.ttl == pytest.approx(left, abs=0.001)
 
 
 def test_a_lease_of_nothing_has_ended(client: Any, clock: Any) -> None:
