@@ -23,6 +23,7 @@ from nspkit.errors import (
     OperationNotSupportedError,
     OperationTimeoutError,
     ServiceNotFoundError,
+    TryAgainError,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from nspkit._account import Account
     from nspkit._constants import Namespace
     from nspkit._generation import Generation
+
+
+_UNKNOWN = (OperationTimeoutError, TryAgainError)
+"""After these nobody knows whether a call has got through."""
 
 
 class Lease(Tenure):
@@ -141,8 +146,8 @@ class Lease(Tenure):
             register = ServiceOperation.REGISTER
             generation.payload.call(HOOK, terms.service, register, terms.multiple)
         except NspError as error:
-            # What was refused changes nothing; what timed out may have got through all the same.
-            self._there = self._there or isinstance(error, OperationTimeoutError)
+            # What was refused changes nothing; an answer that was lost may have been a yes.
+            self._there = self._there or isinstance(error, _UNKNOWN)
             raise
         except BaseException:
             self._there = True  # interrupted: nobody knows

@@ -150,7 +150,8 @@ class EngineProvider(RegistryProvider):
 class Client:
     """A session of the provider, with shorter words for what tests do most."""
 
-    def __init__(self, session: nspkit.Session) -> None:
+    def __init__(self, host: nspkit.Host, session: nspkit.Session) -> None:
+        self.host = host
         self.session = session
 
     def set(
@@ -207,7 +208,7 @@ def client(engine: Engine) -> Iterator[Client]:
     catalog = nspkit.Catalog()
     catalog.install(EngineProvider)
     with nspkit.Host(catalog=catalog, settings={"engine": {"engine": engine}}) as host:
-        yield Client(host.startup("engine"))
+        yield Client(host, host.startup("engine"))
 
 
 @pytest.fixture

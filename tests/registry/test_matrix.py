@@ -291,3 +291,19 @@ def test_a_protocol_that_is_not_said_is_that_of_the_type(client: Any) -> None:
     client.session.set_service(Service("x", addresses=given), ServiceOperation.REGISTER)
     [found] = client.find("x")
     assert found.addresses == (Address.inet(A, 1, type=1, proto=6),)
+
+
+def test_what_may_have_been_registered_is_taken_back(
+    client: Any, engine: Any, monkeypatch: pytest.MonkeyPatch, again: TryAgainError
+) -> None:
+    """Where a registration fails because the answer was lost: it is over, and nothing stays."""
+    put = engine.put
+
+    def answer_lost(*arguments: Any, **options: Any) -> None:
+        put(*arguments, **options)
+        raise again
+
+    monkeypatch.setattr(engine, "put", answer_lost)
+    with pytest.raises(TryAgainError, match="away"):
+        client.host.register(Service("x"), provider="engine")
+    assert engine.kept == {}
