@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,6 +40,7 @@ class Search:
         self._store = store
         self._shared: dict[str, Any] = {}
         self._made: dict[Key, _Made] = {}
+        self._replaced = 0
 
     def find(self, query: Query, cancellation: Cancellation) -> Iterable[Service]:
         """Find what a query asks for.
@@ -122,10 +124,24 @@ class Search:
         if service is None:
             service = service_of(key, record, record.ttl, self._shared)
             if record.ends is None and len(value) <= _REMEMBERED_LENGTH:
-                if len(self._made) >= _REMEMBERED:
-                    self._made.clear()
-                self._made[key] = _Made(value, record, service)
+                self._remember(key, _Made(value, record, service))
         return record, service if ttl == service.ttl else service.replace(ttl=ttl)
+
+    def _remember(self, key: Key, made: _Made) -> None:
+        """Keep what was made of an entry.
+
+        Where there is no room the newest goes: a browse of more than that finds most of the others
+        again the next time, and would find none if the oldest went. What is kept of entries that
+        are not there any more goes with all others, now and then.
+        """
+        if len(self._made) >= _REMEMBERED:
+            self._replaced += 1
+            if self._replaced % (4 * _REMEMBERED):
+                with suppress(KeyError):  # another thread was quicker
+                    self._made.popitem()
+            else:
+                self._made.clear()
+        self._made[key] = made
 
     def _not_found(self, query: Query) -> ServiceNotFoundError:
         shown = query.service_type or query.service_class

@@ -83,6 +83,29 @@ def test_what_is_asked_for_again_is_as_it_is_now(
     assert client.hosts("x", protocols=[(2, 0)]) == client.hosts("x") == [B]
 
 
+def test_a_browse_of_more_than_is_kept_finds_most_of_it(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next time, and keeps no more; what has gone is not kept for ever."""
+    made = []
+    monkeypatch.setattr("nspkit.registry._search._REMEMBERED", 10)
+    make = _search.service_of
+    monkeypatch.setattr(_search, "service_of", lambda *args: made.append(args) or make(*args))
+    for number in range(12):
+        client.register(f"x{number}", A)
+    assert len(client.find()) == len(made) == 12
+    assert len(client.find()) == 12
+    assert len(made) <= 15
+    for number in range(12):
+        client.delete(f"x{number}")
+        client.register(f"y{number}", A)
+    for _ in range(40):
+        client.find()
+    made.clear()
+    client.find()
+    assert len(made) <= 3
+
+
 def test_one_of_a_class_is_asked_for_by_its_key(client: Any, engine: Any) -> None:
     """The engine lists nothing for that."""
     client.register("x", A, service_class="_http._tcp")
