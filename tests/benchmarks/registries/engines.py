@@ -191,13 +191,16 @@ class Zookeeper:
 
     def watch(self, seen: SimpleQueue[str]) -> None:
         """Tell the name of each that is made, by callbacks; the first word is "live"."""
-        from kazoo.protocol.states import AddWatchMode, EventType
+        known: set[str] = set()
 
-        def tell(event: Any) -> None:
-            if event.type == EventType.CREATED:
-                seen.put(event.path.rpartition("/")[2])
+        def tell(names: list[str]) -> None:
+            for name in set(names) - known:
+                known.add(name)
+                seen.put(name)
 
-        self._client.add_watch("/bare/service", tell, AddWatchMode.PERSISTENT_RECURSIVE)
+        names = self._client.get_children(f"/bare/service/{CLASS}/-")
+        known.update(names)
+        self._client.ChildrenWatch(f"/bare/service/{CLASS}/-", tell)
         seen.put("live")
 
 
