@@ -19,6 +19,7 @@ from nspkit.errors import (
     CancelledError,
     InProgressError,
     NotInitialisedError,
+    NotReadyError,
     NspError,
     OperationNotSupportedError,
     OperationTimeoutError,
@@ -82,6 +83,11 @@ class Lease(Tenure):
         if lacks:
             self.release(lambda: False)
         return not lacks
+
+    def is_unready(self) -> bool:
+        """Whether its provider was not ready to be started, and is tried again."""
+        error = self.error
+        return self.generation is None and not self.ended and isinstance(error, NotReadyError)
 
     def register(self) -> None:
         """Register the service, or renew it, which is the same; starts the provider if need be.

@@ -27,7 +27,10 @@ class RegistrationState:
     """What is known of a registration; plain strings, so that a log shows them as they are."""
 
     PENDING = PENDING
-    """Not registered yet where it should be: a provider failed at first and is tried again."""
+    """Not registered yet where it should be: a provider failed at first and is tried again.
+
+    One that is not ready to be started is tried again too, and does not count beside others.
+    """
 
     ACTIVE = ACTIVE
     """Registered wherever it should be."""
@@ -80,12 +83,18 @@ class Registration:
 
     @property
     def state(self) -> str:
-        """One of the strings of `RegistrationState`; with several providers, the worst."""
-        states = {lease.state for lease in self._state.all}
+        """One of the strings of `RegistrationState`; with several providers, the worst.
+
+        One that was not ready to be started (WSASYSNOTREADY 10091), since nobody has configured it
+        perhaps, counts only where no other has it.
+        """
+        leases = self._state.all
+        unready = {lease for lease in leases if lease.is_unready()}
+        states = {lease.state for lease in leases if lease not in unready}
         for state in (LOST, PENDING, ACTIVE):
             if state in states:
                 return state
-        return RELEASED
+        return PENDING if unready else RELEASED
 
     @property
     def error(self) -> NspError | None:

@@ -747,14 +747,32 @@ def test_a_provider_that_cannot_start_is_started_later(
     alpha.startup = failing(NotReadyError("no server"))
     host = stage.host(alpha, beta)
     with host.register(WEB, ttl=30) as registration:
-        assert registration.state == RegistrationState.PENDING
         assert registration.error.code == 10091
         assert registration.providers == (alpha.guid, beta.guid)
         alpha.startup = lambda: None
         stage.clock.advance(1)
-        until(lambda: registration.state == RegistrationState.ACTIVE)
+        until(lambda: registration.errors == ())
+        assert registration.state == RegistrationState.ACTIVE
         assert "web" in alpha
     assert alpha.hooks_called == ["startup", "startup", "REGISTER", "DELETE"]
+
+
+def test_one_that_is_not_ready_does_not_count_beside_others(
+    stage: Any, until: Any, failing: Any
+) -> None:
+    """It may be one that nobody has configured; what the others say is how it stands."""
+    alpha, beta = stage.registry("alpha"), stage.registry("beta")
+    alpha.startup = failing(NotReadyError("no setting"))
+    host = stage.host(alpha, beta)
+    with host.register(WEB, ttl=30) as registration:
+        assert registration.state == RegistrationState.ACTIVE
+        beta.before = failing(10013, only="REGISTER")
+        stage.clock.advance(10)
+        until(lambda: registration.state == RegistrationState.LOST)
+        beta.before = lambda operation, service: None
+        host.cleanup("beta")
+        assert registration.state == RegistrationState.PENDING, "nobody else has it"
+    assert registration.state == RegistrationState.RELEASED
 
 
 def test_a_provider_that_is_held_back_is_asked_later(stage: Any, until: Any, failing: Any) -> None:
