@@ -19,7 +19,7 @@ _UNKNOWN, _INVALID, _NOT_FOUND = 2, 3, 5
 _DENIED, _EXHAUSTED, _PRECONDITION, _RANGE = 7, 8, 9, 11
 _UNIMPLEMENTED, _UNAUTHENTICATED = 12, 16
 _PASSING = (1, 4, 10, 13, 14, _UNKNOWN)
-"""Cancelled, deadline, aborted, internal, unavailable, and what etcd has no code for, such as that it stops."""
+"""Cancelled, deadline, aborted, internal, unavailable; unknown is what etcd says when it stops."""
 
 
 class CompactedError(Exception):

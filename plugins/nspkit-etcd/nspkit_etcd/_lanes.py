@@ -21,7 +21,7 @@ _IDLE = 8
 """How many idle connections are kept for each endpoint."""
 
 _EXPIRY = 30.0
-"""Seconds after which an idle connection is not used again: somebody between may have dropped it."""
+"""Seconds after which an idle connection is not used again: it may have been cut on the way."""
 
 _SHORTEST = 0.001
 """The least time-out, in seconds: 0 means something else to a socket."""

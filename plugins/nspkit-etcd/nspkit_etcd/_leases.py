@@ -17,14 +17,14 @@ class Held(NamedTuple):
 
     Attributes:
         lease: Its number.
-        ttl: For how many seconds it was asked for.
+        seconds: For how long it was asked for.
         value: The value.
         revision: Since when the key has it.
         ends: When it is over unless it is renewed, on the monotonic clock.
     """
 
     lease: int
-    ttl: float
+    seconds: int
     value: bytes
     revision: int
     ends: float

@@ -85,9 +85,7 @@ class Pages:
             if entry is not None:
                 yield entry
 
-    def _call(
-        self, path: str, body: dict[str, Any], reads: list[dict[str, Any]]
-    ) -> dict[str, Any]:
+    def _call(self, path: str, body: dict[str, Any], reads: list[dict[str, Any]]) -> dict[str, Any]:
         """Send a request whose reads are of the revision, and note that of the first."""
         while True:
             for read in reads:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nspkit.errors import TryAgainError
+from nspkit.errors import AccessDeniedError, NotReadyError, NspError, TryAgainError
 from nspkit.registry import ANYTHING, EVERYTHING
 from nspkit_etcd._following import Follower
 from nspkit_etcd._layout import Layout, decoded, encoded
@@ -42,12 +42,22 @@ class EtcdStore:
         """See whether etcd is there, and lets this user read.
 
         Raises:
-            NspError: It is not, or does not.
+            AccessDeniedError: It does not (WSAEACCES 10013).
+            NotReadyError: It is not there (WSASYSNOTREADY 10091).
         """
-        self._one(self._layout.probe, Waiter())
+        try:
+            self._one(self._layout.probe, Waiter())
+        except AccessDeniedError:
+            raise
+        except NspError as error:
+            raise NotReadyError(error.message) from error
 
     def close(self) -> None:
-        """Close the connections. Nothing is asked or told: leases that are held end by themselves."""
+        """Close the connections; nothing is asked or told.
+
+        Leases that are held end by themselves, so that a cleanup withdraws nothing and waits for
+        nobody.
+        """
         self._client.close()
 
     def get(self, key: Key, cancellation: Cancellation | None = None) -> Entry | None:

@@ -10,8 +10,6 @@ from nspkit_etcd import _failures
 from nspkit_etcd._answers import message_in
 
 if TYPE_CHECKING:
-    import httpx
-
     from nspkit_etcd._client import Client
     from nspkit_etcd._waiter import Waiter
 

@@ -35,24 +35,27 @@ class Writer:
 
     def put(self, key: Key, value: bytes, *, ttl: float | None, expected: object) -> bool:
         """Put a value, or renew its lease; False if not as expected."""
+        seconds = None if ttl is None else max(1, math.ceil(ttl))  # etcd counts no parts of them
         held = self._leases.take(key)
         now = held  # what the key has, as far as is known
         lost: list[int] = []
         try:
-            lease = self._lease(held, ttl)
+            lease = self._lease(held, seconds)
             if held is not None and lease == held.lease and value == held.value:
                 there = self._is_there(key, held, expected)
                 if there is not None:
-                    now = held._replace(ends=_end(ttl))
+                    now = held._replace(ends=_end(seconds))
                     return there
-            lease, revision = self._put(key, value, lease, ttl, expected)
+            lease, revision = self._put(key, value, lease, seconds, expected)
             if revision is None:
                 if held is None or lease != held.lease:
                     lost.append(lease)
                 return False
             if held is not None and lease != held.lease:
                 lost.append(held.lease)
-            now = Held(lease, ttl, value, revision, _end(ttl)) if ttl is not None else None
+            now = None
+            if seconds is not None:
+                now = Held(lease, seconds, value, revision, _end(seconds))
             return True
         finally:
             if now is not None:
@@ -66,38 +69,36 @@ class Writer:
         reading = {"request_range": {"key": encoded(record), "keys_only": True}}
         body = {"compare": [_is_of(record, version)], "success": deletions, "failure": [reading]}
         held = self._leases.take(key)
+        gone = False
         try:
             answer = self._client.call("kv/txn", body, Waiter())
             # Where an earlier attempt may have removed it, that it is gone is what was wanted.
             gone = answer.succeeded or (answer.doubtful and read_of(answer) is None)
-        except BaseException:
-            gone = False
-            raise
         finally:
             if held is not None:
                 self._revoke([held.lease] if gone else self._leases.keep(key, held))
         return gone
 
-    def _lease(self, held: Held | None, ttl: float | None) -> int:
+    def _lease(self, held: Held | None, seconds: int | None) -> int:
         """Return a lease that has the whole time before it; 0 is none."""
-        if ttl is None:
+        if seconds is None:
             return 0
-        if held is not None and held.ttl == ttl and self._is_alive(held.lease):
+        if held is not None and held.seconds == seconds and self._is_alive(held.lease):
             return held.lease
-        return self._grant(ttl)
+        return self._grant(seconds)
 
     def _is_alive(self, lease: int) -> bool:
         """Renew a lease; etcd says so of one that is over too, but then names no time."""
         answer = self._client.call("lease/keepalive", {"ID": str(lease)}, Waiter())
         return int(answer.body.get("TTL", 0)) > 0
 
-    def _grant(self, ttl: float) -> int:
+    def _grant(self, seconds: int) -> int:
         """Make a lease. Its number is chosen here, so that asking twice does not make two."""
         while True:
             lease = SystemRandom().getrandbits(62) + 1
-            seconds = str(max(1, math.ceil(ttl)))
+            body = {"TTL": str(seconds), "ID": str(lease)}
             try:
-                self._client.call("lease/grant", {"TTL": seconds, "ID": str(lease)}, Waiter())
+                self._client.call("lease/grant", body, Waiter())
             except LeaseThereError:
                 # By an attempt of this one, almost certainly: a random number hits no other.
                 if not self._is_alive(lease):
@@ -116,16 +117,16 @@ class Writer:
         return expected is ANYTHING or expected == int(record["mod_revision"])
 
     def _put(
-        self, key: Key, value: bytes, lease: int, ttl: float | None, expected: object
+        self, key: Key, value: bytes, lease: int, seconds: int | None, expected: object
     ) -> tuple[int, int | None]:
         """Put it; return the lease, and the revision or None if it was not as expected."""
         while True:
             try:
                 return lease, self._transact(key, value, lease, expected)
             except LeaseGoneError:  # in the moment since it was made
-                if ttl is None:  # pragma: no cover - then there is none
+                if seconds is None:  # pragma: no cover - then there is none
                     raise
-                lease = self._grant(ttl)
+                lease = self._grant(seconds)
 
     def _transact(self, key: Key, value: bytes, lease: int, expected: object) -> int | None:
         record, name = self._layout.service(key), encoded(self._layout.name(key))
@@ -174,5 +175,5 @@ def read_of(answer: Answer) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def _end(ttl: float | None) -> float:
-    return math.inf if ttl is None else monotonic() + math.ceil(ttl) + 60.0
+def _end(seconds: int | None) -> float:
+    return math.inf if seconds is None else monotonic() + seconds + 60.0
