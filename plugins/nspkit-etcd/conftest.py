@@ -103,6 +103,10 @@ class Etcd:
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
+    def forget(self) -> None:
+        """Lose all that it has stored; it has to be stopped."""
+        shutil.rmtree(self.folder / self.name)
+
     def freeze(self) -> None:
         """Have it do nothing until `thaw`; its connections stay."""
         assert self.process is not None
