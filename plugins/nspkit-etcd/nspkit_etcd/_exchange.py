@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
+from nspkit.registry import Secret
 from nspkit_etcd import _failures
 from nspkit_etcd._answers import message_in, refusal_in
 from nspkit_etcd._failures import NoAuthError, Refusal
@@ -48,6 +49,15 @@ class FailedError(Exception):
         super().__init__(reason)
         self.kind = kind
         self.sent = sent
+
+
+class _Hidden(bytes):
+    """What no traceback shows, not even one with the values of variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "b'…'"
 
 
 class Exchange:
@@ -157,10 +167,16 @@ class Exchange:
             self._login.release()
 
     def _log_in(self, endpoint: str, waiter: Waiter, until: float) -> str:
-        content = json.dumps({"name": self._user, "password": self._password}).encode()
-        outcome = self._post(endpoint, "auth/authenticate", content, "", waiter, until)
+        content = _Hidden(json.dumps({"name": self._user, "password": self._password}).encode())
+        failure: FailedError | None = None
+        try:
+            outcome = self._post(endpoint, "/v3/auth/authenticate", content, "", waiter, until)
+        except FailedError as error:
+            failure = FailedError(str(error), error.kind, sent=False)
+        if failure is not None:
+            raise failure  # here: below are frames that have the password
         if not isinstance(outcome, Refusal):
-            return str(outcome.get("token", ""))
+            return Secret(outcome.get("token", ""))
         if outcome.is_passing():
             raise FailedError(outcome.message, Kind.PASSING, sent=False)
         error = _failures.refused(outcome, self._location)
