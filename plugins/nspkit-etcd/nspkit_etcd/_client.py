@@ -147,6 +147,8 @@ class Client:
         self, work: Callable[[str, float], T], waiter: Waiter, order: list[str]
     ) -> tuple[T, bool]:
         """Do it at one server after the other, and once more where it may go better then."""
+        if waiter.is_over():
+            raise _failures.too_slow(self.location, "")
         until = waiter.until(self._timeout)
         failures: dict[str, FailedError] = {}
         left = list(order)
@@ -160,14 +162,16 @@ class Client:
                 except FailedError as failure:
                     doubtful = doubtful or failure.sent
                     before = failures.get(endpoint)
-                    failures[endpoint] = failure
+                    over = waiter.is_over() or monotonic() >= until
+                    if before is None or not over:  # else what it said before is worth more
+                        failures[endpoint] = failure
+                    if over:
+                        raise _failures.too_slow(self.location, _reasons(failures)) from failure
                     if failure.kind is Kind.LOST or _broken_twice(before, failure):
                         left.remove(endpoint)
                 else:
                     self._first = self._endpoints.index(endpoint)
                     return done, doubtful
-                if waiter.is_over() or monotonic() >= until:
-                    raise _failures.too_slow(self.location, _reasons(failures))
             if left:
                 waiter.wait(min(_PAUSE, max(0.0, until - monotonic())))
         raise _failures.away(self.location, _reasons(failures))

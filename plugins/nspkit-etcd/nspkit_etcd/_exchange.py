@@ -135,6 +135,7 @@ class Exchange:
         self, endpoint: str, work: Callable[[str], T | Refusal], waiter: Waiter, until: float
     ) -> T:
         """Do it, once more with a new token if the server does not know the old one."""
+        self._lanes.check()  # before the lock, which a forked child may find held by nobody
         token = self._token_at(endpoint, waiter, until)
         outcome = work(token)
         if isinstance(outcome, Refusal) and outcome.wants_login() and self._user:

@@ -40,15 +40,28 @@ class SlowError(Exception):
     """An answer was not complete in its time."""
 
 
+class _Urls(dict[str, httpx.URL]):
+    """The URLs of one endpoint, by their path."""
+
+    def __init__(self, base: str) -> None:
+        super().__init__()
+        self._base = base
+
+    def __missing__(self, path: str) -> httpx.URL:
+        url = self[path] = httpx.URL(self._base + path)
+        return url
+
+
 class Lane:
     """One connection to one endpoint, made by its first request; again where it was closed."""
 
-    __slots__ = ("_lock", "_shut", "_socket", "_transport", "_until", "_url", "endpoint")
+    __slots__ = ("_lock", "_shut", "_socket", "_transport", "_until", "_urls", "endpoint")
 
     def __init__(self, scheme: str, endpoint: str, context: ssl.SSLContext) -> None:
         """Connect to nothing yet."""
         self.endpoint = endpoint
-        self._url = f"{scheme}://{endpoint}"
+        # A few paths, over and over: to make a URL costs more than to send it.
+        self._urls = _Urls(f"{scheme}://{endpoint}")
         self._transport = httpx.HTTPTransport(
             verify=context,
             trust_env=False,
@@ -82,7 +95,7 @@ class Lane:
 
         request = httpx.Request(
             "POST",
-            self._url + path,
+            self._urls[path],
             headers=headers,
             content=content,
             extensions={"timeout": limits, "trace": trace},
@@ -165,11 +178,11 @@ class Lanes:
         self._process = os.getpid()
         self._closed = False
 
-    def take(self, endpoint: str) -> Lane:
-        """Return a connection that nobody else uses.
+    def check(self) -> None:
+        """See that they may be used.
 
         Raises:
-            NotInitialisedError: It was closed, or belongs to the parent of this process (10093).
+            NotInitialisedError: They were closed, or belong to the parent of this process (10093).
         """
         if self._process != os.getpid():
             raise NotInitialisedError(
@@ -178,6 +191,14 @@ class Lanes:
             )
         if self._closed:
             raise NotInitialisedError("the connections to etcd are closed: the provider is stopped")
+
+    def take(self, endpoint: str) -> Lane:
+        """Return a connection that nobody else uses.
+
+        Raises:
+            NotInitialisedError: As `check` does (10093).
+        """
+        self.check()
         try:
             return self._idle[endpoint].pop()
         except IndexError:
