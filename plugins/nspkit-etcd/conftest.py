@@ -12,9 +12,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PATIENCE = 30.0
 
@@ -67,7 +70,7 @@ class Etcd:
             "--listen-client-urls", here, "--advertise-client-urls", here,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
             "--initial-cluster", cluster, "--initial-cluster-token", str(folder),
-            # A lease can be of one second then; a busy machine must not hold elections all the time.
+            # With these a lease can be of one second, and a busy machine need not elect for ever.
             "--heartbeat-interval", "40", "--election-timeout", "600", *more,
         ]  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
@@ -182,5 +185,12 @@ def etcd(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture
 def servers(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
     """A function that starts servers of the test's own."""
+    with making(program, lambda: tmp_path_factory.mktemp("etcd")) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def module_servers(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
+    """A function that starts servers of the module's own."""
     with making(program, lambda: tmp_path_factory.mktemp("etcd")) as make:
         yield make

@@ -169,13 +169,13 @@ class Exchange:
 
     def _log_in(self, endpoint: str, waiter: Waiter, until: float) -> str:
         content = _Hidden(json.dumps({"name": self._user, "password": self._password}).encode())
-        failure: FailedError | None = None
+        outcome: dict[str, Any] | Refusal | FailedError
         try:
             outcome = self._post(endpoint, "/v3/auth/authenticate", content, "", waiter, until)
-        except FailedError as error:
-            failure = FailedError(str(error), error.kind, sent=False)
-        if failure is not None:
-            raise failure  # here: below are frames that have the password
+        except FailedError as failure:
+            outcome = FailedError(str(failure), failure.kind, sent=False)
+        if isinstance(outcome, FailedError):
+            raise outcome  # here: below are frames that have the password
         if not isinstance(outcome, Refusal):
             return Secret(outcome.get("token", ""))
         if outcome.is_passing():

@@ -245,9 +245,7 @@ def test_an_answer_that_drips_is_not_waited_for(fake: Any, make_store: Any) -> N
     assert time.monotonic() - began < 3  # ten times the limit
 
 
-def test_a_put_that_was_made_though_nobody_said_so_is_found_out(
-    fake: Any, make_store: Any
-) -> None:
+def test_a_put_that_was_made_though_nobody_said_so_is_found_out(fake: Any, make_store: Any) -> None:
     """The second time nothing is as expected, but for what the first one has put."""
     server = fake(None, answer(b"unused"))
     marks: list[bytes] = []
@@ -289,12 +287,12 @@ def test_a_closed_store_answers_so(store: Any) -> None:
 
 def test_a_full_server_says_so(servers: Any, make_store: Any) -> None:
     """Nothing was changed; what is there can be read."""
-    [server] = servers("--quota-backend-bytes", "20000000")
+    [server] = servers("--quota-backend-bytes", "3000000")
     store = make_store(endpoints=server.endpoint, timeout=PATIENCE)
     store.put(ONE, b"1", ttl=None)
     with pytest.raises(NspError) as caught:
         for number in range(100):
-            store.put(Key(None, "", f"n{number}"), bytes(1_000_000), ttl=None)
+            store.put(Key(None, "", f"n{number}"), bytes(300_000), ttl=None)
     assert caught.value.code == 10055
     assert "quota" in str(caught.value)
     assert store.get(ONE).value == b"1"

@@ -32,7 +32,7 @@ def listening() -> Any:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(100)
-        yield "127.0.0.1:{}".format(silent.getsockname()[1])
+        yield f"127.0.0.1:{silent.getsockname()[1]}"
 
 
 def leader(members: list[Any]) -> Any:

@@ -8,10 +8,10 @@ import pytest
 from nspkit_etcd import EtcdProvider
 
 from nspkit import Query, Service
-from nspkit.testing import ProviderConformance
+from nspkit.testing import RegistryConformance
 
 
-class TestConformance(ProviderConformance):
+class TestConformance(RegistryConformance):
     """With a prefix of each rule's own."""
 
     provider = EtcdProvider

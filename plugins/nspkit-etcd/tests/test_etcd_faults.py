@@ -61,8 +61,9 @@ def test_a_registration_is_back_without_help_after_the_server_was_away(
         stopped = time.monotonic()
         wait_until(lambda: watch.state == "stale" and registration.state == "lost")
         assert watch.error.code == 11002
-        threading.Event().wait(max(0.0, stopped + 3 - time.monotonic()))  # the three TTLs
-        if not keeps:
+        if keeps:
+            threading.Event().wait(max(0.0, stopped + 3 - time.monotonic()))  # the three TTLs
+        else:
             own.forget()
         own.start()
         own.wait()
@@ -74,9 +75,7 @@ def test_a_registration_is_back_without_help_after_the_server_was_away(
         assert found.addresses == WEB.addresses
 
 
-def test_a_watch_sees_it_go_and_come(
-    etcd: Any, settings: Any, prefix: str, make_host: Any
-) -> None:
+def test_a_watch_sees_it_go_and_come(etcd: Any, settings: Any, prefix: str, make_host: Any) -> None:
     """Where the lease is revoked behind the owner's back: to keep it alive says success."""
     host, watching = make_host(**settings), make_host(**settings)
     other = watching.startup("etcd")
@@ -107,7 +106,7 @@ def test_a_frozen_server_keeps_nobody_longer_than_he_waits(
 ) -> None:
     """Lookups keep their deadline, a watch says that it is stale; thawed, all is as before."""
     monkeypatch.setattr(_following, "BEAT", 0.1)
-    host = make_host(**{**quick, "timeout": 2.0})
+    host = make_host(**{**quick, "timeout": 1.5})
     session = host.startup("etcd")
     session.set_service(WEB, ServiceOperation.REGISTER)
     with session.watch() as watch:
@@ -115,9 +114,9 @@ def test_a_frozen_server_keeps_nobody_longer_than_he_waits(
         own.freeze()
         began = time.monotonic()
         with pytest.raises(NspError) as caught:
-            list(session.lookup("web", timeout=0.3))
+            list(session.lookup("web", timeout=0.2))
         assert caught.value.code in (10060, 11002)
-        assert time.monotonic() - began < 1.5  # well before the provider's own 2 s
+        assert time.monotonic() - began < 1.5  # before the provider's own is over
         wait_until(lambda: watch.state == "stale")
         assert [service.name for service in watch.snapshot()] == ["web"]
         own.thaw()

@@ -19,9 +19,7 @@ from nspkit.errors import InvalidArgumentError
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_example_finds_what_it_registers(
-    etcd: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_example_finds_what_it_registers(etcd: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """As long as it runs; then it is gone."""
     [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     catalog = nspkit.Catalog()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from base64 import b64decode, b64encode
+from itertools import product
 from typing import Any
 
 import pytest
@@ -241,20 +242,17 @@ def filled(store: Any) -> Any:
     return store
 
 
-@pytest.mark.parametrize("class_id", [None, WEB, uuid.UUID(int=1)])
-@pytest.mark.parametrize("name", [None, "one", "two", "nobody"])
-@pytest.mark.parametrize("context", ["", "a\\", "a\\b\\", "x\\"])
-@pytest.mark.parametrize("deep", [False, True])
-def test_a_list_has_all_that_its_scope_covers(
-    filled: Any, class_id: uuid.UUID | None, name: str | None, context: str, deep: bool
-) -> None:
-    """Each once, with its record."""
-    scope = Scope(class_id, name, context, deep)
-    entries = list(filled.entries(scope))
-    assert len({entry.key for entry in entries}) == len(entries)
-    assert all(entry.value == entry.key.path().encode() for entry in entries)
-    covered = {entry.key for entry in entries if scope.covers(entry.key)}
-    assert covered == {key for key in _ALL if scope.covers(key)}
+def test_a_list_has_all_that_its_scope_covers(filled: Any) -> None:
+    """Each once, with its record, whatever is asked for."""
+    classes = (None, WEB, uuid.UUID(int=1))
+    names = (None, "one", "two", "nobody")
+    for parts in product(classes, names, ("", "a\\", "a\\b\\", "x\\"), (False, True)):
+        scope = Scope(*parts)
+        entries = list(filled.entries(scope))
+        assert len({entry.key for entry in entries}) == len(entries), scope
+        assert all(entry.value == entry.key.path().encode() for entry in entries), scope
+        covered = {entry.key for entry in entries if scope.covers(entry.key)}
+        assert covered == {key for key in _ALL if scope.covers(key)}, scope
 
 
 def test_a_list_takes_little_more_than_its_scope(filled: Any) -> None:
