@@ -83,10 +83,12 @@ class Stream:
             rest = b""
             for part in self._response.iter_raw():
                 *lines, rest = (rest + part).split(b"\n")
-                for line in lines:
+                for line in filter(None, lines):
                     self._put(line)
                 if self._closed:
-                    break
+                    return
+            if rest:
+                self._put(rest)
         except Exception as error:
             reason = str(error) or reason
         finally:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,6 +16,8 @@ from nspkit_etcd._settings import settings_in
 from nspkit_etcd._store import EtcdStore
 
 import nspkit
+
+PATIENCE = 30.0
 
 MakeHost = Callable[..., nspkit.Host]
 
@@ -69,3 +74,77 @@ def make_host() -> Iterator[MakeHost]:
 def host(make_host: MakeHost, settings: dict[str, Any]) -> nspkit.Host:
     """A host at the server that all share."""
     return make_host(**settings)
+
+
+# -- servers that say what a test wants ------------------------------------------------------------
+
+
+class Fake:
+    """A server that reads a request on each connection, and answers it with certain bytes."""
+
+    def __init__(self, answers: list[bytes | None]) -> None:
+        """Answer so, the last one for ever; None closes the connection, ``b""`` says nothing."""
+        self.answers = answers
+        self.asked: list[bytes] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._ends = threading.Event()
+        self._threads = [threading.Thread(target=self._serve)]
+        self._threads[0].start()
+
+    @property
+    def endpoint(self) -> str:
+        """Where it is."""
+        return f"127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def close(self) -> None:
+        """End it."""
+        self._ends.set()
+        with suppress(OSError):
+            socket.create_connection(self._socket.getsockname()).close()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while not self._ends.is_set():
+            connection, _ = self._socket.accept()
+            thread = threading.Thread(target=self._answer, args=(connection,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        connection.settimeout(0.05)
+        with connection, suppress(ConnectionError):
+            while (request := self._request(connection)) is not None:
+                self.asked.append(request)
+                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+                if answer is None:
+                    return
+                connection.sendall(answer)
+
+    def _request(self, connection: socket.socket) -> bytes | None:
+        """All of a request, or None where there is none any more."""
+        request = b""
+        while not request.endswith(b"}"):  # all have a body of JSON, and it comes last
+            try:
+                part = connection.recv(65536)
+            except TimeoutError:
+                part = b"" if self._ends.is_set() else None
+            if part == b"":
+                return None
+            request += part or b""
+        return request
+
+
+@pytest.fixture
+def fake() -> Iterator[Callable[..., Fake]]:
+    """A function that starts such a server."""
+    servers: list[Fake] = []
+
+    def begin(*answers: bytes | None) -> Fake:
+        servers.append(Fake(list(answers)))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.close()

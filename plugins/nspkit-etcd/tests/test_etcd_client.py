@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,6 +22,13 @@ from nspkit.errors import (
 from nspkit.registry import EVERYTHING, Key
 
 PATIENCE = 30.0
+
+
+def http(body: bytes, status: str = "200 OK") -> bytes:
+    """An answer of HTTP."""
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
+
+
 ONE = Key(None, "", "one")
 
 # -- settings and start ----------------------------------------------------------------------------
@@ -103,94 +107,18 @@ def fresh() -> Callable[[str], str]:
 # -- servers that are no etcd ----------------------------------------------------------------------
 
 
-class Fake:
-    """A server that reads a request on each connection, and answers it with certain bytes."""
-
-    def __init__(self, answers: list[bytes | None]) -> None:
-        """Answer so, the last one for ever; None closes the connection, ``b""`` says nothing."""
-        self.answers = answers
-        self.asked: list[bytes] = []
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._ends = threading.Event()
-        self._threads = [threading.Thread(target=self._serve)]
-        self._threads[0].start()
-
-    @property
-    def endpoint(self) -> str:
-        """Where it is."""
-        return f"127.0.0.1:{self._socket.getsockname()[1]}"
-
-    def close(self) -> None:
-        """End it."""
-        self._ends.set()
-        with suppress(OSError):
-            socket.create_connection(self._socket.getsockname()).close()
-        for thread in self._threads:
-            thread.join(PATIENCE)
-        self._socket.close()
-
-    def _serve(self) -> None:
-        while not self._ends.is_set():
-            connection, _ = self._socket.accept()
-            thread = threading.Thread(target=self._answer, args=(connection,))
-            self._threads.append(thread)
-            thread.start()
-
-    def _answer(self, connection: socket.socket) -> None:
-        connection.settimeout(0.05)
-        with connection, suppress(ConnectionError):
-            while (request := self._request(connection)) is not None:
-                self.asked.append(request)
-                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-                if answer is None:
-                    return
-                connection.sendall(answer)
-
-    def _request(self, connection: socket.socket) -> bytes | None:
-        """All of a request, or None where there is none any more."""
-        request = b""
-        while not request.endswith(b"}"):  # all have a body of JSON, and it comes last
-            try:
-                part = connection.recv(65536)
-            except TimeoutError:
-                part = b"" if self._ends.is_set() else None
-            if part == b"":
-                return None
-            request += part or b""
-        return request
-
-
-@pytest.fixture
-def fake() -> Iterator[Callable[..., Fake]]:
-    """A function that starts such a server."""
-    servers: list[Fake] = []
-
-    def begin(*answers: bytes | None) -> Fake:
-        servers.append(Fake(list(answers)))
-        return servers[-1]
-
-    yield begin
-    for server in servers:
-        server.close()
-
-
-def answer(body: bytes, status: str = "200 OK") -> bytes:
-    """An answer of HTTP."""
-    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
-
-
 @pytest.mark.parametrize(
     "said",
     [
-        answer(b"<html>Welcome</html>"),
-        answer(b"[]"),
-        answer(b"{"),
-        answer(b"null"),
-        answer(b'{"error": 5}'),
-        answer(b'{"error": {"grpc_code": "many"}}'),
-        answer(b"Not Found", "404 Not Found"),
-        answer(b"Client sent an HTTP request to an HTTPS server.", "400 Bad Request"),
-        answer(b'{"code": null, "message": null}', "500 Oh"),
+        http(b"<html>Welcome</html>"),
+        http(b"[]"),
+        http(b"{"),
+        http(b"null"),
+        http(b'{"error": 5}'),
+        http(b'{"error": {"grpc_code": "many"}}'),
+        http(b"Not Found", "404 Not Found"),
+        http(b"Client sent an HTTP request to an HTTPS server.", "400 Bad Request"),
+        http(b'{"code": null, "message": null}', "500 Oh"),
     ],
 )
 def test_what_does_not_answer_as_etcd_is_told(fake: Any, make_store: Any, said: bytes) -> None:
@@ -215,11 +143,11 @@ def test_what_speaks_no_http_counts_as_away(fake: Any, make_store: Any, said: by
 def test_what_passes_is_asked_again(fake: Any, make_store: Any) -> None:
     """A server without a leader, one that is ending, a gateway with nobody behind it."""
     server = fake(
-        answer(b'{"code": 14, "message": "etcdserver: no leader"}', "503 Service Unavailable"),
+        http(b'{"code": 14, "message": "etcdserver: no leader"}', "503 Service Unavailable"),
         None,
-        answer(b"Bad Gateway", "502 Bad Gateway"),
-        answer(b'{"code": 8, "message": "etcdserver: too many requests"}', "429 Too Many"),
-        answer(b'{"header": {"revision": "7"}}'),
+        http(b"Bad Gateway", "502 Bad Gateway"),
+        http(b'{"code": 8, "message": "etcdserver: too many requests"}', "429 Too Many"),
+        http(b'{"header": {"revision": "7"}}'),
     )
     store = make_store(endpoints=server.endpoint, timeout=PATIENCE)
     assert store.get(ONE) is None
@@ -228,7 +156,7 @@ def test_what_passes_is_asked_again(fake: Any, make_store: Any) -> None:
 
 def test_what_passes_is_asked_for_so_long_only(fake: Any, make_store: Any) -> None:
     """Then the caller is told what it says."""
-    server = fake(answer(b'{"code": 14, "message": "etcdserver: no leader"}', "503 Oh"))
+    server = fake(http(b'{"code": 14, "message": "etcdserver: no leader"}', "503 Oh"))
     store = make_store(endpoints=server.endpoint, timeout=0.2)
     with pytest.raises(TryAgainError, match="no leader"):
         store.get(ONE)
@@ -243,28 +171,6 @@ def test_an_answer_that_drips_is_not_waited_for(fake: Any, make_store: Any) -> N
     with pytest.raises(TryAgainError, match="in time"):
         store.get(ONE)
     assert time.monotonic() - began < 3  # ten times the limit
-
-
-def test_a_put_that_was_made_though_nobody_said_so_is_found_out(fake: Any, make_store: Any) -> None:
-    """The second time nothing is as expected, but for what the first one has put."""
-    server = fake(None, answer(b"unused"))
-    marks: list[bytes] = []
-    store = make_store(endpoints=server.endpoint, timeout=PATIENCE)
-    real = store._client.call
-
-    def call(path: str, body: Any, *more: Any, **options: Any) -> Any:
-        mark = body["success"][1]["request_put"]["value"]
-        marks.append(mark)
-        there = b'{"mod_revision": "9", "value": "%s"}' % mark.encode()
-        server.answers[-1] = answer(
-            b'{"header": {"revision": "12"}, "responses": [{"response_range": {"kvs": [%s]}}]}'
-            % there
-        )
-        return real(path, body, *more, **options)
-
-    store._client.call = call
-    assert store.put(ONE, b"1", ttl=None, expected=None)
-    assert len(server.asked) == 2
 
 
 # -- the end ---------------------------------------------------------------------------------------
