@@ -209,6 +209,8 @@ def _translated(work: Callable[[], T]) -> T:
         return work()
     except _NOT_SENT as error:
         raise FailedError(str(error) or "no connection", Kind.LOST, sent=False) from error
+    except UnicodeError as error:  # of a name that is none, by who resolves it
+        raise FailedError(f"no such name: {error}", Kind.LOST, sent=False) from error
     except (httpx.TimeoutException, SlowError) as error:
         raise FailedError("no answer in time", Kind.LOST, sent=True) from error
     except httpx.TransportError as error:

@@ -132,8 +132,10 @@ class Lane:
 
     def close(self) -> None:
         """Close it; nothing is sent. Nobody may be using it."""
-        self._transport.close()
-        self._replace(None)
+        try:
+            self._transport.close()
+        finally:
+            self._replace(None)
 
     def wait_for_ever(self) -> None:
         """Have the rest of the answer that is coming take as long as it takes."""
@@ -147,7 +149,11 @@ class Lane:
 
     def _note(self, connected: socket.socket) -> None:
         """Keep a descriptor of one's own: the other is closed, or wrapped in TLS, by httpx."""
-        self._replace(connected.dup())
+        try:
+            own = connected.dup()
+        except OSError:
+            own = None  # there is no descriptor left: it works, but cannot be cut short
+        self._replace(own)
         if self._shut:
             _shut_down(self._socket)
 

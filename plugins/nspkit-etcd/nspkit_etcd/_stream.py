@@ -40,7 +40,11 @@ class Stream:
         self._thread = threading.Thread(
             target=self._read, name=f"nspkit-etcd watch at {self._lane.endpoint}", daemon=True
         )
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._release()
+            raise
 
     @property
     def endpoint(self) -> str:
@@ -73,6 +77,9 @@ class Stream:
         self._lane.shut()
         self._room.release()
         self._thread.join()
+        self._release()
+
+    def _release(self) -> None:
         self._response.close()
         self._waiter.leave(self._lane)
         self._lane.close()

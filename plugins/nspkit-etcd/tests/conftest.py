@@ -82,11 +82,16 @@ def host(make_host: MakeHost, settings: dict[str, Any]) -> nspkit.Host:
 class Fake:
     """A server that reads a request on each connection, and answers it with certain bytes."""
 
-    def __init__(self, answers: list[bytes | None]) -> None:
+    def __init__(self, answers: list[bytes | None], family: int) -> None:
         """Answer so, the last one for ever; None closes the connection, ``b""`` says nothing."""
         self.answers = answers
         self.asked: list[bytes] = []
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        try:
+            self._socket = socket.create_server(
+                ("::1" if family == socket.AF_INET6 else "127.0.0.1", 0), family=family
+            )
+        except OSError as error:
+            pytest.skip(f"this machine has no such address: {error}")
         self._ends = threading.Event()
         self._threads = [threading.Thread(target=self._serve)]
         self._threads[0].start()
@@ -94,13 +99,14 @@ class Fake:
     @property
     def endpoint(self) -> str:
         """Where it is."""
-        return f"127.0.0.1:{self._socket.getsockname()[1]}"
+        host, port = self._socket.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def close(self) -> None:
         """End it."""
         self._ends.set()
         with suppress(OSError):
-            socket.create_connection(self._socket.getsockname()).close()
+            socket.create_connection(self._socket.getsockname()[:2]).close()
         for thread in self._threads:
             thread.join(PATIENCE)
         self._socket.close()
@@ -141,8 +147,8 @@ def fake() -> Iterator[Callable[..., Fake]]:
     """A function that starts such a server."""
     servers: list[Fake] = []
 
-    def begin(*answers: bytes | None) -> Fake:
-        servers.append(Fake(list(answers)))
+    def begin(*answers: bytes | None, family: int = socket.AF_INET) -> Fake:
+        servers.append(Fake(list(answers), family))
         return servers[-1]
 
     yield begin

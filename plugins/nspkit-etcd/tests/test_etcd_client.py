@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -53,6 +54,7 @@ def test_without_endpoints_it_is_not_ready() -> None:
         ({"timeout": 0}, "'timeout'"),
         ({"prefix": ""}, "'prefix'"),
         ({"endpoints": "http://127.0.0.1:2379"}, "'endpoints'"),
+        ({"endpoints": "\N{SNOWMAN}.test"}, "'endpoints'"),
         ({"user": "app"}, "'user' and 'password'"),
         ({"password": "secret"}, "'user' and 'password'"),
     ],
@@ -69,6 +71,12 @@ def test_a_certificate_that_is_missing_is_told(tmp_path: Any) -> None:
     """Before anybody is asked."""
     with pytest.raises(NotReadyError, match="missing"):
         start({"endpoints": "192.0.2.1", "ca_file": tmp_path / "missing.pem"})
+
+
+def test_a_name_that_nobody_can_have_is_told() -> None:
+    """As a server that is not there; it is too long for a label."""
+    with pytest.raises(NotReadyError, match="does not answer"):
+        start({"endpoints": "a" * 70})
 
 
 def test_importing_it_imports_little(fresh: Callable[[str], str]) -> None:
@@ -171,6 +179,12 @@ def test_an_answer_that_drips_is_not_waited_for(fake: Any, make_store: Any) -> N
     with pytest.raises(TryAgainError, match="in time"):
         store.get(ONE)
     assert time.monotonic() - began < 3  # ten times the limit
+
+
+def test_a_server_is_spoken_to_by_ip_version_6(fake: Any, make_store: Any) -> None:
+    """Its address has brackets."""
+    server = fake(http(b'{"header": {}}'), family=socket.AF_INET6)
+    assert make_store(endpoints=server.endpoint, timeout=PATIENCE).get(ONE) is None
 
 
 # -- the end ---------------------------------------------------------------------------------------

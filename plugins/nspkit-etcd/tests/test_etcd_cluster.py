@@ -150,8 +150,10 @@ def test_all_that_was_acknowledged_is_there_after_the_leader_was_killed(
     assert leader([member for member in members if member is not dying])
 
 
-def test_a_watch_goes_on_at_another_server(members: list[Any], make_host: Any) -> None:
-    """Where the one that told it was killed; it says that it is stale in between, and no more."""
+def test_a_watch_goes_on_at_another_server(
+    members: list[Any], make_host: Any, make_store: Any
+) -> None:
+    """Where the one that told it was killed. The last one alone has no leader, and says so."""
     host = make_host(endpoints=everywhere(members), timeout=PATIENCE)
     session = host.startup("etcd")
     with session.watch() as watch:
@@ -160,3 +162,12 @@ def test_a_watch_goes_on_at_another_server(members: list[Any], make_host: Any) -
         members[0].stop()
         session.set_service(Service("two"), 0)
         assert next(watch).service.name == "two"
+    members[1].stop()
+    alone = make_store(endpoints=members[2].endpoint, timeout=1)
+    until = time.monotonic() + PATIENCE
+    said = ""
+    while "no leader" not in said:  # it needs a moment to find that out
+        assert time.monotonic() < until, said
+        with pytest.raises(TryAgainError) as caught:
+            alone.get(ONE)
+        said = str(caught.value)

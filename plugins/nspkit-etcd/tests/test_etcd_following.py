@@ -16,6 +16,7 @@ from nspkit_etcd import _following, _pages
 from nspkit import Cancellation
 from nspkit.errors import TryAgainError
 from nspkit.registry import EVERYTHING, Entry, Gone, Key, Mark, Scope
+from nspkit.testing import LeakReport
 
 PATIENCE = 30.0
 ONE, TWO = Key(None, "", "one"), Key(None, "", "two")
@@ -287,6 +288,24 @@ def test_one_that_nobody_reads_reads_ahead_a_little_only(
         store.put(ONE, b"%d" % number, ttl=None)
     feed.items.close()
     assert watchers() == []
+
+
+def test_where_no_thread_can_be_started_nothing_is_left(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection that was made for it is closed."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with LeakReport() as leaks:
+        store.get(ONE)
+        items = store.follow(EVERYTHING, Cancellation(), lambda: 60.0)
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+            patch.setattr(threading.Thread, "start", refuse)
+            list(items)
+        store.close()
+    assert not leaks, str(leaks)
 
 
 # -- silence ---------------------------------------------------------------------------------------
