@@ -142,17 +142,23 @@ def test_a_class_that_was_removed_though_nobody_said_so_is_gone(at: Any) -> None
 
 # -- watches that do not begin, or end -------------------------------------------------------------
 
+_USER = {"user": "app", "password": "secret"}
+
 _LISTED = said({"header": {"revision": "5"}})
 
 
-def test_a_watch_that_the_server_ends_is_begun_anew_by_who_follows(at: Any) -> None:
-    """With what it says."""
+def test_a_watch_that_the_server_ends_is_begun_anew_with_a_new_token(at: Any) -> None:
+    """By who follows; what may be listed may be watched, so the token must have been forgotten."""
     over = said({"result": {"canceled": True, "cancel_reason": "permission denied"}})
-    store, _server = at(_LISTED, over)
+    token = said({"token": "t.1"})
+    store, server = at(token, _LISTED, over, token, _LISTED, **_USER)
     items = store.follow(EVERYTHING, Cancellation(), lambda: 60.0)
     assert [next(items), next(items)] == [Mark.BEGIN, Mark.LISTED]
     with pytest.raises(TryAgainError, match="permission denied"):
         next(items)
+    with closing(store.follow(EVERYTHING, Cancellation(), lambda: 60.0)) as items:
+        assert [next(items), next(items)] == [Mark.BEGIN, Mark.LISTED]
+    assert sum(b"auth/authenticate" in request for request in server.asked) == 2
 
 
 def test_a_watch_that_is_cancelled_at_its_creation_for_compaction_lists_again(at: Any) -> None:
@@ -187,9 +193,6 @@ def test_a_watch_that_tells_of_an_error_ends_with_it(at: Any) -> None:
 
 
 # -- logging in ------------------------------------------------------------------------------------
-
-_USER = {"user": "app", "password": "secret"}
-
 
 def test_who_logs_in_waits_for_a_leader(at: Any) -> None:
     """It is a request as any other."""

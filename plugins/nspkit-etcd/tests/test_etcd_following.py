@@ -338,9 +338,25 @@ def test_a_server_that_is_silent_is_asked_whether_it_is_there(
 
 
 def test_a_frozen_server_is_found_out(
+    servers: Any, etcd: Any, make_store: Any, follow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connections are there, but it says nothing; that another one answers is no help."""
+    monkeypatch.setattr(_following, "BEAT", 0.05)
+    [server] = servers()
+    two = make_store(endpoints=[server.endpoint, etcd.endpoint], timeout=0.5)
+    feed = follow(at=two)
+    feed.listed()
+    server.freeze()
+    with pytest.raises(TryAgainError, match="in time"):
+        feed.next()
+    assert follow(at=two).listed() == [Mark.BEGIN]
+    server.thaw()
+
+
+def test_a_server_that_was_thawed_can_be_followed_again(
     servers: Any, make_store: Any, follow: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its connections are there, but it says nothing; thawed, it can be followed again."""
+    """As long as it is frozen nothing begins either."""
     monkeypatch.setattr(_following, "BEAT", 0.05)
     [server] = servers()
     frozen = make_store(endpoints=server.endpoint, timeout=0.5)

@@ -156,7 +156,8 @@ def test_the_lease_of_another_is_not_revoked(
     ours, theirs = make_store(**settings), make_store(**settings)
     theirs.put(ONE, b"1", ttl=30)
     lease = lease_of(etcd, f"{prefix}/1/service/-/-/one")
-    ours.put(ONE, b"2", ttl=30)
+    ours.put(ONE, b"1", ttl=30)
+    assert lease_of(etcd, f"{prefix}/1/service/-/-/one") != lease
     assert f"{lease:x}" in etcd.ctl("lease", "list")
     assert theirs.put(ONE, b"1", ttl=30)  # its lease is alive, but not that of the entry
     assert theirs.get(ONE).value == b"1"
