@@ -346,10 +346,12 @@ def test_a_frozen_server_is_found_out(
     two = make_store(endpoints=[server.endpoint, etcd.endpoint], timeout=0.5)
     feed = follow(at=two)
     feed.listed()
+    assert two.put(ONE, b"1", ttl=None)
+    assert feed.next() == (ONE, b"1")  # so it is watched
     server.freeze()
     with pytest.raises(TryAgainError, match="in time"):
         feed.next()
-    assert follow(at=two).listed() == [Mark.BEGIN]
+    assert follow(at=two).listed()[0] is Mark.BEGIN
     server.thaw()
 
 
@@ -362,6 +364,8 @@ def test_a_server_that_was_thawed_can_be_followed_again(
     frozen = make_store(endpoints=server.endpoint, timeout=0.5)
     feed = follow(at=frozen)
     feed.listed()
+    assert frozen.put(ONE, b"1", ttl=None)
+    assert feed.next() == (ONE, b"1")  # so it is watched
     server.freeze()
     with pytest.raises(TryAgainError, match="in time"):
         feed.next()
@@ -370,7 +374,7 @@ def test_a_server_that_was_thawed_can_be_followed_again(
         follow(at=frozen).listed()
     server.thaw()
     patient = make_store(endpoints=server.endpoint, timeout=PATIENCE)
-    assert follow(at=patient).listed() == [Mark.BEGIN]
+    assert follow(at=patient).listed() == [Mark.BEGIN, (ONE, b"1")]
 
 
 def test_a_server_that_ends_is_found_out(servers: Any, make_store: Any, follow: Any) -> None:
