@@ -82,8 +82,15 @@ def host(make_host: MakeHost, settings: dict[str, Any]) -> nspkit.Host:
 class Fake:
     """A server that reads a request on each connection, and answers it with certain bytes."""
 
-    def __init__(self, answers: list[bytes | None], family: int) -> None:
-        """Answer so, the last one for ever; None closes the connection, ``b""`` says nothing."""
+    def __init__(self, answers: list[bytes | None], family: int, drips: bytes) -> None:
+        """Answer so, the last one for ever.
+
+        Args:
+            answers: None closes the connection, ``b""`` says nothing.
+            family: Which kind of address it has.
+            drips: What comes after each answer, again and again.
+        """
+        self.drips = drips
         self.answers = answers
         self.asked: list[bytes] = []
         try:
@@ -127,6 +134,8 @@ class Fake:
                 if answer is None:
                     return
                 connection.sendall(answer)
+                while self.drips and not self._ends.wait(0.01):
+                    connection.sendall(self.drips)
 
     def _request(self, connection: socket.socket) -> bytes | None:
         """All of a request, or None where there is none any more."""
@@ -147,8 +156,8 @@ def fake() -> Iterator[Callable[..., Fake]]:
     """A function that starts such a server."""
     servers: list[Fake] = []
 
-    def begin(*answers: bytes | None, family: int = socket.AF_INET) -> Fake:
-        servers.append(Fake(list(answers), family))
+    def begin(*answers: bytes | None, family: int = socket.AF_INET, drips: bytes = b"") -> Fake:
+        servers.append(Fake(list(answers), family, drips))
         return servers[-1]
 
     yield begin

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from nspkit_etcd import EtcdProvider
+from nspkit_etcd._lanes import Lanes
 
 import nspkit
 from nspkit import Cancellation, Resources
@@ -21,6 +22,7 @@ from nspkit.errors import (
     TryAgainError,
 )
 from nspkit.registry import EVERYTHING, Key
+from nspkit.testing import LeakReport
 
 PATIENCE = 30.0
 
@@ -173,7 +175,7 @@ def test_what_passes_is_asked_for_so_long_only(fake: Any, make_store: Any) -> No
 
 def test_an_answer_that_drips_is_not_waited_for(fake: Any, make_store: Any) -> None:
     """Each byte comes in time, but not all of them."""
-    server = fake(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+    server = fake(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{", drips=b" ")
     store = make_store(endpoints=server.endpoint, timeout=0.3)
     began = time.monotonic()
     with pytest.raises(TryAgainError, match="in time"):
@@ -203,6 +205,26 @@ def test_a_closed_store_answers_so(store: Any) -> None:
         with pytest.raises(NotInitialisedError):
             call()
     store.close()
+
+
+def test_a_connection_that_comes_back_late_is_closed(etcd: Any) -> None:
+    """It was in use when all others were closed."""
+    lanes = Lanes((etcd.endpoint,), None)
+    with LeakReport() as leaks:
+        lane = lanes.take(etcd.endpoint)
+        lane.post("/v3/kv/range", b'{"key": "eA=="}', "", time.monotonic() + PATIENCE)
+        lanes.close()
+        lanes.give(lane)
+    assert not leaks, str(leaks)
+
+
+def test_few_idle_connections_are_kept(etcd: Any) -> None:
+    """However many there were at once."""
+    lanes = Lanes((etcd.endpoint,), None)
+    for lane in [lanes.take(etcd.endpoint) for _ in range(20)]:
+        lanes.give(lane)
+    assert len(lanes._idle[etcd.endpoint]) == 8
+    lanes.close()
 
 
 def test_a_full_server_says_so(servers: Any, make_store: Any) -> None:

@@ -194,6 +194,7 @@ def test_a_watch_that_tells_of_an_error_ends_with_it(at: Any) -> None:
 
 # -- logging in ------------------------------------------------------------------------------------
 
+
 def test_who_logs_in_waits_for_a_leader(at: Any) -> None:
     """It is a request as any other."""
     leaderless = refused(14, "etcdserver: no leader", "503 Service Unavailable")

@@ -343,7 +343,7 @@ def test_a_frozen_server_is_found_out(
     """Its connections are there, but it says nothing; that another one answers is no help."""
     monkeypatch.setattr(_following, "BEAT", 0.05)
     [server] = servers()
-    two = make_store(endpoints=[server.endpoint, etcd.endpoint], timeout=0.5)
+    two = make_store(endpoints=[server.endpoint, etcd.endpoint], timeout=2)
     feed = follow(at=two)
     feed.listed()
     assert two.put(ONE, b"1", ttl=None)
@@ -361,7 +361,7 @@ def test_a_server_that_was_thawed_can_be_followed_again(
     """As long as it is frozen nothing begins either."""
     monkeypatch.setattr(_following, "BEAT", 0.05)
     [server] = servers()
-    frozen = make_store(endpoints=server.endpoint, timeout=0.5)
+    frozen = make_store(endpoints=server.endpoint, timeout=2)
     feed = follow(at=frozen)
     feed.listed()
     assert frozen.put(ONE, b"1", ttl=None)
