@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from nspkit_etcd import EtcdProvider
 from nspkit_etcd._lanes import Lanes
+from nspkit_etcd._waiter import Waiter
 
 import nspkit
 from nspkit import Cancellation, Resources
@@ -216,6 +218,20 @@ def test_a_connection_that_comes_back_late_is_closed(etcd: Any) -> None:
         lanes.close()
         lanes.give(lane)
     assert not leaks, str(leaks)
+
+
+def test_a_connection_of_one_who_has_gone_is_cut(etcd: Any) -> None:
+    """Also where he went a moment before it was made."""
+    lanes = Lanes((etcd.endpoint,), None)
+    cancellation = Cancellation()
+    waiter = Waiter(cancellation)
+    lane = lanes.take(etcd.endpoint)
+    cancellation.cancel()
+    waiter.enter(lane)
+    with pytest.raises(httpx.TransportError):
+        lane.post("/v3/kv/range", b'{"key": "eA=="}', "", time.monotonic() + PATIENCE)
+    assert not waiter.leave(lane), "it may not be used again"
+    lane.close()
 
 
 def test_few_idle_connections_are_kept(etcd: Any) -> None:

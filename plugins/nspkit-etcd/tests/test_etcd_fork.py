@@ -115,3 +115,16 @@ def test_a_store_of_the_parents_refuses_its_child(store: Any) -> None:
         pass
     assert store.put(ONE, b"1", ttl=30)
     assert store.get(ONE).value == b"1"
+
+
+def test_a_child_waits_for_no_lock_of_its_parent(make_store: Any, settings: Any) -> None:
+    """Which nobody would ever release."""
+    store = make_store(**settings, user="app", password="secret")
+
+    def work() -> None:
+        with pytest.raises(NotInitialisedError, match="forked"):
+            store.get(ONE)
+
+    with store._client._exchange._login, forked(work):
+        pass
+    assert store.get(ONE) is None
