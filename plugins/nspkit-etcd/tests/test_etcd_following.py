@@ -343,7 +343,7 @@ def test_a_frozen_server_is_found_out(
     """Its connections are there, but it says nothing; that another one answers is no help."""
     monkeypatch.setattr(_following, "BEAT", 0.05)
     [server] = servers()
-    two = make_store(endpoints=[server.endpoint, etcd.endpoint], timeout=2)
+    two = make_store(endpoints=[server.endpoint, etcd.endpoint], timeout=2)  # 1 s for each
     feed = follow(at=two)
     feed.listed()
     assert two.put(ONE, b"1", ttl=None)
@@ -361,10 +361,11 @@ def test_a_server_that_was_thawed_can_be_followed_again(
     """As long as it is frozen nothing begins either."""
     monkeypatch.setattr(_following, "BEAT", 0.05)
     [server] = servers()
-    frozen = make_store(endpoints=server.endpoint, timeout=2)
+    frozen = make_store(endpoints=server.endpoint, timeout=1)
+    patient = make_store(endpoints=server.endpoint, timeout=PATIENCE)
     feed = follow(at=frozen)
     feed.listed()
-    assert frozen.put(ONE, b"1", ttl=None)
+    assert patient.put(ONE, b"1", ttl=None)
     assert feed.next() == (ONE, b"1")  # so it is watched
     server.freeze()
     with pytest.raises(TryAgainError, match="in time"):
@@ -373,7 +374,6 @@ def test_a_server_that_was_thawed_can_be_followed_again(
     with pytest.raises(TryAgainError, match="in time"):
         follow(at=frozen).listed()
     server.thaw()
-    patient = make_store(endpoints=server.endpoint, timeout=PATIENCE)
     assert follow(at=patient).listed() == [Mark.BEGIN, (ONE, b"1")]
 
 

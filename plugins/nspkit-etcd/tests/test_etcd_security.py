@@ -34,9 +34,12 @@ def papers(program: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     for name in ("ca", "stranger"):
         run("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "3",
-            "-subj", f"/CN={name}")  # fmt: skip
+            "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
     for name, san in (("server", "IP:127.0.0.1"), ("client", "DNS:client.test")):
-        (folder / f"{name}.ext").write_text(f"subjectAltName={san}\n")
+        # What Python 3.13 asks for, and openssl does not add by itself.
+        (folder / f"{name}.ext").write_text(
+            f"subjectAltName={san}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        )
         run("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
         run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
             "-CAcreateserial", "-out", f"{name}.pem", "-days", "3",
