@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
+from binascii import a2b_base64
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nspkit.registry import Entry, Key, key_at, key_at_name
@@ -23,7 +24,7 @@ def encoded(data: bytes) -> str:
 
 def decoded(message: dict[str, Any], member: str) -> bytes:
     """Return the bytes of a member; a missing one is empty."""
-    return b64decode(message.get(member, ""))
+    return a2b_base64(message.get(member, ""))  # b64decode takes thrice as long for what is short
 
 
 class Range(NamedTuple):
