@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import uniform
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from nspkit_etcd._layout import Layout
 
 BEAT = 2.0
-"""Seconds of silence after which the server that tells changes is asked whether it is there."""
+"""Seconds of silence after which the server that tells changes is asked whether it is there.
+
+It is up to half as many more, by chance.
+"""
 
 
 class Follower:
@@ -44,6 +48,7 @@ class Follower:
         self._cancellation = cancellation
         self._patience = patience
         self._waiter = Waiter(cancellation)
+        self._slack = uniform(1.0, 1.5)
 
     def items(self) -> Iterator[Entry | Gone | Mark]:
         """Yield what is there, then each change, until it is cancelled.
@@ -71,20 +76,31 @@ class Follower:
         stream = Stream(self._client, {"create_request": request}, self._waiter)
         try:
             told = monotonic()
+            until = told + self._patience()
             while not self._waiter.is_over():
-                patience = self._patience()
-                due = max(told, self._client.heard(stream.endpoint)) + BEAT
-                beat = due - monotonic()
-                message = stream.next(self._waiter.at_most(min(patience, beat)))
+                due = self._due(stream.endpoint, told)
+                message = stream.next(self._waiter.at_most(min(until, due) - monotonic()))
+                now = monotonic()
                 if message is not None:
-                    told = monotonic()
+                    told = now
                     yield from self._changes_in(message)
-                elif beat <= patience:
+                elif now >= self._due(stream.endpoint, told):
                     self._ask(stream.endpoint)
-                elif not self._waiter.is_over():
+                    continue
+                elif now >= until and not self._waiter.is_over():
                     yield Mark.NOTHING
+                else:
+                    continue
+                until = monotonic() + self._patience()
         finally:
             stream.close()
+
+    def _due(self, endpoint: str, told: float) -> float:
+        """Return when a server has been silent for too long.
+
+        What others have heard of it counts too, and no two watches ask at the same moment.
+        """
+        return max(told, self._client.heard(endpoint)) + BEAT * self._slack
 
     def _ask(self, endpoint: str) -> None:
         """See whether a server is there: from one that has been cut off nothing is heard."""

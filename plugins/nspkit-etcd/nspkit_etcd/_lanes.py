@@ -138,8 +138,12 @@ class Lane:
             self._replace(None)
 
     def wait_for_ever(self) -> None:
-        """Have the rest of the answer that is coming take as long as it takes."""
-        self._until = math.inf
+        """Have the rest of the answer that is coming take as long as it takes.
+
+        Unless nobody could cut it short: then it ends with its time.
+        """
+        if self._socket is not None:
+            self._until = math.inf
 
     def _limit(self, limits: dict[str, float | None]) -> None:
         until = self._until

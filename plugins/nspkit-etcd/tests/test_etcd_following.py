@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import threading
 import time
 import uuid
@@ -63,7 +65,9 @@ def follow(store: Any) -> Iterator[Callable[..., Feed]]:
 
 def watchers() -> list[str]:
     """The threads that read watches."""
-    return [thread.name for thread in threading.enumerate() if "watch" in thread.name]
+    return [
+        thread.name for thread in threading.enumerate() if thread.name.startswith("nspkit-etcd")
+    ]
 
 
 def compact(etcd: Any) -> None:
@@ -308,6 +312,23 @@ def test_where_no_thread_can_be_started_nothing_is_left(
     assert not leaks, str(leaks)
 
 
+def test_where_no_descriptor_is_left_a_watch_ends_with_its_time(
+    make_store: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not be cut short, so nobody may have to wait for it for ever."""
+
+    def refuse(_socket: socket.socket) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(socket.socket, "dup", refuse)
+    store = make_store(**settings | {"timeout": 2})
+    items = store.follow(EVERYTHING, Cancellation(), lambda: 60.0)
+    assert [next(items), next(items)] == [Mark.BEGIN, Mark.LISTED]
+    with pytest.raises(TryAgainError):
+        next(items)
+    assert watchers() == []
+
+
 # -- silence ---------------------------------------------------------------------------------------
 
 
@@ -335,6 +356,20 @@ def test_a_server_that_is_silent_is_asked_whether_it_is_there(
     store.put(ONE, b"1", ttl=None)
     reader.join(PATIENCE)
     assert set(asked) == {store.location.removeprefix("etcd at ")}
+
+
+def test_a_server_that_others_hear_of_is_not_asked(
+    store: Any, follow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many watch there: what any of them was answered counts for all."""
+    monkeypatch.setattr(_following, "BEAT", 0.05)
+    monkeypatch.setattr(store._client, "heard", lambda _endpoint: time.monotonic())
+    asked: list[str] = []
+    monkeypatch.setattr(_following.Follower, "_ask", lambda _self, where: asked.append(where))
+    feed = follow(EVERYTHING, lambda: 0.002)
+    feed.listed()
+    assert {feed.next() for _ in range(100)} == {Mark.NOTHING}
+    assert asked == []
 
 
 def test_a_frozen_server_is_found_out(
