@@ -17,8 +17,8 @@ from nspkit.errors import NotInitialisedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_IDLE = 8
-"""How many idle connections are kept for each endpoint."""
+_IDLE = 32
+"""How many idle connections are kept for each endpoint: as many as a host has calls at once."""
 
 _EXPIRY = 30.0
 """Seconds after which an idle connection is not used again: it may have been cut on the way."""

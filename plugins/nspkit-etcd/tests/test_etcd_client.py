@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from nspkit_etcd import EtcdProvider
-from nspkit_etcd._lanes import Lanes
+from nspkit_etcd._lanes import _IDLE, Lanes
 from nspkit_etcd._waiter import Waiter
 
 import nspkit
@@ -237,9 +237,9 @@ def test_a_connection_of_one_who_has_gone_is_cut(etcd: Any) -> None:
 def test_few_idle_connections_are_kept(etcd: Any) -> None:
     """However many there were at once."""
     lanes = Lanes((etcd.endpoint,), None)
-    for lane in [lanes.take(etcd.endpoint) for _ in range(20)]:
+    for lane in [lanes.take(etcd.endpoint) for _ in range(2 * _IDLE)]:
         lanes.give(lane)
-    assert len(lanes._idle[etcd.endpoint]) == 8
+    assert len(lanes._idle[etcd.endpoint]) == _IDLE
     lanes.close()
 
 
