@@ -1,0 +1,149 @@
+"""The engine of a registry: entries that expire, two indexes of them, and scripts that write."""
+
+from __future__ import annotations
+
+from math import ceil
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from nspkit.errors import TryAgainError
+from nspkit.registry import ANYTHING
+from nspkit_redis._caller import Caller
+from nspkit_redis._follow import Follower
+from nspkit_redis._layout import Layout, entry_of, path_of
+from nspkit_redis._pages import pages
+from nspkit_redis._pool import Pool
+from nspkit_redis._scripts import CLASS, LOOK, PUT, REMOVE, REMOVE_CLASS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from uuid import UUID
+
+    from nspkit import Cancellation
+    from nspkit.registry import Entry, Gone, Key, Mark, Scope
+    from nspkit_redis._settings import RedisSettings
+
+_LONGEST = 10**14
+"""Milliseconds, three thousand years: a server adds them to its time."""
+
+_REMOVED = 2
+
+
+class RedisStore:
+    """A `nspkit.registry.Store` in Redis.
+
+    Attributes:
+        location: Where the servers are.
+    """
+
+    def __init__(self, settings: RedisSettings) -> None:
+        """Connect to nothing yet.
+
+        Raises:
+            NotReadyError: A certificate cannot be read (WSASYSNOTREADY 10091).
+        """
+        self._settings = settings
+        self._pool = Pool(settings)
+        self._layout = Layout(settings.common.prefix)
+        self.location = self._pool.location
+
+    def check(self) -> None:
+        """See whether a primary answers.
+
+        Raises:
+            TryAgainError: None does (WSATRY_AGAIN 11002).
+            AccessDeniedError: It wants another user or password (WSAEACCES 10013).
+        """
+        Caller(self._pool).run(LOOK, [self._layout.counter])
+
+    def close(self) -> None:
+        """Close all connections; who waits for an answer ends with NotInitialisedError (10093)."""
+        self._pool.close()
+
+    def get(self, key: Key, cancellation: Cancellation | None = None) -> Entry | None:
+        """Return the newest entry under a key; None if there is none."""
+        path = path_of(key)
+        if path is None:
+            return None
+        found, left = Caller(self._pool, cancellation).run(LOOK, [self._layout.entry(path)])
+        return None if found is None else entry_of(key, found, left)
+
+    def entries(self, scope: Scope, cancellation: Cancellation | None = None) -> Iterator[Entry]:
+        """Yield what is there, a page at a time, each key once."""
+        caller = Caller(self._pool, cancellation)
+        for page in pages(caller.run, self._layout, scope):
+            yield from page
+
+    def put(
+        self, key: Key, value: bytes, *, ttl: float | None, expected: object = ANYTHING
+    ) -> bool:
+        """Put a value, in one script with its places in the indexes; False if not as expected."""
+        layout, path = self._layout, key.path().encode()
+        if expected is ANYTHING:
+            version = b"*"
+        else:
+            version = expected if isinstance(expected, bytes) else b"-"
+        milliseconds = "" if ttl is None else min(max(1, ceil(ttl * 1000)), _LONGEST)
+        caller = Caller(self._pool)
+        done = caller.run(
+            PUT,
+            [layout.entry(path), layout.paths, layout.names, layout.counter, layout.puts,
+             layout.channel],
+            [layout.stem, path, path.partition(b"/")[0], key.name_path(), value, milliseconds,
+             version],
+        )  # fmt: skip
+        if not done and caller.is_repeated:
+            # The first try may have come through, and so have made the second one come too late.
+            there = self.get(key)
+            return there is not None and there.value == value
+        return bool(done)
+
+    def remove(self, key: Key, version: object) -> bool:
+        """Remove an entry and its places in the indexes; False if it is not that version now."""
+        layout, path = self._layout, key.path().encode()
+        caller = Caller(self._pool)
+        done = caller.run(
+            REMOVE,
+            [layout.entry(path), layout.paths, layout.names, layout.counter, layout.channel],
+            [path, version],
+        )
+        if not done and caller.is_repeated:
+            return self.get(key) is None
+        return bool(done)
+
+    def follow(
+        self, scope: Scope, cancellation: Cancellation, patience: Callable[[], float]
+    ) -> Iterator[Entry | Gone | Mark]:
+        """Yield what is there, between BEGIN and LISTED, then each change."""
+        follower = Follower(self._pool, self._layout, scope, cancellation, self._settings)
+        return follower.changes(patience)
+
+    def get_class(self, class_id: UUID) -> bytes | None:
+        """Return a schema; None if there is none."""
+        found: bytes | None = Caller(self._pool).ask("GET", self._layout.schema(class_id))
+        return found
+
+    def put_class(self, class_id: UUID, value: bytes) -> bool:
+        """Put a schema that never ends; False, and nothing done, if there is one."""
+        caller = Caller(self._pool)
+        done = caller.ask("SET", self._layout.schema(class_id), value, "NX")
+        if not done and caller.is_repeated:
+            return self.get_class(class_id) == value
+        return bool(done)
+
+    def remove_class(self, class_id: UUID, check_unused: Callable[[], None]) -> bool:
+        """Remove a schema; False if there is none."""
+        keys = [self._layout.schema(class_id), self._layout.puts]
+        until = monotonic() + self._pool.timeout
+        caller, text = Caller(self._pool), str(class_id)
+        while monotonic() < until:
+            is_there, last = caller.run(CLASS, keys, [text])
+            check_unused()
+            if not is_there:
+                return False
+            done = caller.run(REMOVE_CLASS, keys, [text, last])
+            if done:
+                return done == _REMOVED or caller.is_repeated
+        raise TryAgainError(
+            f"services of the class {class_id} are registered all the time; try again later"
+        )
