@@ -22,8 +22,8 @@ _RENEWED = (b"expire", b"persist")
 class Feed:
     """One subscription; used by one thread.
 
-    Messages come in the order of the changes and each has its number, so that one who has all up
-    to some number knows it. A user who may not listen has a feed that says nothing.
+    Messages come in the order of the changes, and each has its number and that of the one before,
+    so that who has missed one knows it. A user who may not listen has a feed that says nothing.
 
     Attributes:
         number: Of the last change that is known of.
@@ -108,10 +108,11 @@ class Feed:
         return False
 
     def _take_change(self, data: bytes) -> None:
-        digits, _, path = data.partition(b" ")
-        number = int(digits) if digits.isdigit() else 0
-        if number == self.number + 1:
-            self.number = number
+        before, number, path = (*data.split(b" ", 2), b"", b"")[:3]
+        if not (before.isdigit() and number.isdigit()):
+            return  # it is somebody else's
+        if int(before) == self.number:
+            self.number = int(number)
             self.changed[path] = None
-        elif number > self.number:
+        elif int(number) > self.number:
             self.has_missed = True

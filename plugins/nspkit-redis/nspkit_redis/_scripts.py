@@ -38,13 +38,14 @@ end
 _TELL = """
 local function tell(counter, channel, path)
   local number = redis.call('INCR', counter)
-  if number == 1 then
+  local before = number - 1
+  if before == 0 then
     local time = redis.call('TIME')
     number = tonumber(time[1]) * 1000000 + tonumber(time[2])
     redis.call('SET', counter, string.format('%.0f', number))
   end
   number = string.format('%.0f', number)
-  redis.pcall('PUBLISH', channel, number .. ' ' .. path)
+  redis.pcall('PUBLISH', channel, string.format('%.0f %s %s', before, number, path))
   return number
 end
 """
