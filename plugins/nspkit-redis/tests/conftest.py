@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from nspkit_redis import RedisProvider
@@ -125,7 +125,7 @@ class Following:
         self.cancellation = Cancellation(time.monotonic() + PATIENCE)
         self.feed = store.follow(scope, self.cancellation, lambda: 0.05)
 
-    def __enter__(self) -> Following:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
