@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NEARLY = 0.9
+"""What part of its time a server must have had before it counts as silent."""
+
 
 def run(wire: Wire, script: Script, keys: Sequence[Any], arguments: Sequence[Any] = ()) -> Any:
     """Run a script on a connection; a server that does not know it is told it.
@@ -85,26 +88,45 @@ class Caller:
         until = monotonic() + self._time()
         failure: redis.RedisError = redis.ConnectionError("there was no time")
         endpoints = self._pool.order()
-        for number, endpoint in enumerate(endpoints):
-            now = monotonic()
-            share = now + (until - now) / (len(endpoints) - number)
-            for wire in self._wires(endpoint, new=new):
+        try:
+            for number, endpoint in enumerate(endpoints):
+                if self._pool.is_shunned(endpoint):
+                    failure = redis.TimeoutError(f"{endpoint} did not answer a moment ago")
+                    continue
+                now = monotonic()
+                share = (until - now) / (len(endpoints) - number)
                 try:
-                    done = self._use(wire, work, share)
+                    return self._at(endpoint, work, now + share, new=new)
                 except redis.RedisError as error:
                     failure = error
-                else:
-                    self._pool.prefer(endpoint)
-                    return done
                 if not _failures.is_passing(failure):
                     raise self._translated(failure, endpoint) from failure
+                full = self._pool.timeout / len(endpoints) * _NEARLY
+                if isinstance(failure, redis.TimeoutError) and monotonic() - now >= full:
+                    self._pool.shun(endpoint)
+            raise self._translated(failure, None) from failure
+        finally:
+            del failure  # it refers to this frame: no cycle
+
+    def _at(self, endpoint: Endpoint, work: Callable[[Wire], T], until: float, *, new: bool) -> T:
+        """Do it at one server, over an idle connection or a new one."""
+        for wire in self._wires(endpoint, new=new):
+            try:
+                done = self._use(wire, work, until)
+            except redis.RedisError as error:
                 self.is_repeated = self.is_repeated or wire.is_used
-                if isinstance(failure, redis.TimeoutError):
-                    break  # it would take as long again
-        raise self._translated(failure, None) from failure
+                # One that had its time would have it once more; one that was idle for long may
+                # be of a server that has ended since.
+                is_last = not wire.was_idle or isinstance(error, redis.TimeoutError)
+                if is_last or not _failures.is_passing(error):
+                    raise
+            else:
+                self._pool.prefer(endpoint)
+                return done
+        raise AssertionError("a new connection is the last")
 
     def _wires(self, endpoint: Endpoint, *, new: bool) -> Iterator[Wire]:
-        """Yield connections to try: an idle one may be of a server that has ended since."""
+        """Yield connections to try, the last of them new."""
         if not new:
             while (idle := self._pool.idle(endpoint)) is not None:
                 yield idle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from nspkit_redis._failures import stopped
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 _IDLE = 16
 """So many connections are kept for the next request."""
+
+_SHUNNED = 1.0
+"""Seconds for which nobody waits for a server that has just let somebody wait in vain: who has a
+hundred registrations to end must not wait a hundred times."""
 
 
 class Pool:
@@ -41,6 +46,7 @@ class Pool:
             self._context = settings.common.ssl_context()
         self._endpoints = settings.common.endpoints
         self._idle: list[Wire] = []
+        self._shunned: dict[Endpoint, float] = {}
         self._open: dict[int, Wire] = {}
         self.is_closed = False
         self._pid = os.getpid()
@@ -54,6 +60,14 @@ class Pool:
         if self._endpoints[0] != endpoint:
             at = self._endpoints.index(endpoint)
             self._endpoints = self._endpoints[at:] + self._endpoints[:at]
+
+    def shun(self, endpoint: Endpoint) -> None:
+        """Take note that a server has not answered in all the time that it had."""
+        self._shunned[endpoint] = monotonic() + min(_SHUNNED, self.timeout)
+
+    def is_shunned(self, endpoint: Endpoint) -> bool:
+        """Say whether a server has let somebody wait in vain a moment ago."""
+        return monotonic() < self._shunned.get(endpoint, 0.0)
 
     def idle(self, endpoint: Endpoint) -> Wire | None:
         """Return a connection to a server that is not in use; None if there is none."""

@@ -33,6 +33,7 @@ class Wire(redis.Connection):
     Attributes:
         endpoint: The server.
         is_kept: Whether somebody has it for longer than one request.
+        was_idle: Whether it was connected before it was asked.
         is_used: Whether it may have been asked something whose answer is not there.
         is_interrupted: Whether it is of no use any more.
     """
@@ -53,6 +54,7 @@ class Wire(redis.Connection):
         )
         self.endpoint = endpoint
         self.is_kept = False
+        self.was_idle = False
         self.is_used = False
         self._context = context
         self._until = 0.0
@@ -68,6 +70,7 @@ class Wire(redis.Connection):
         """
         self._until = until
         self.is_used = False
+        self.was_idle = self.is_connected
         left = self._left()
         if not self.is_connected:
             self.socket_timeout = left

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -184,3 +185,16 @@ def process() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for child in processes:
         child.kill()
         child.communicate()
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object]], None]:
+    """A function that waits until something is so, and fails where it takes too long."""
+
+    def wait(is_so: Callable[[], object]) -> None:
+        end, pause = time.monotonic() + PATIENCE, threading.Event()
+        while not is_so():
+            assert time.monotonic() < end, "it took too long"
+            pause.wait(0.02)
+
+    return wait
