@@ -19,7 +19,7 @@ from nspkit.errors import (
 PASSING = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError)
 """What another endpoint may do better, or the same one later; with those below."""
 
-_CODE = re.compile(r"(?:^|[: ]-?)([A-Z]{4,}) ")
+_CODE = re.compile(r"(?:^|[: ]-?)([A-Z]{3,}) ")
 _ELSEWHERE = {"MOVED", "ASK", "MASTERDOWN", "CLUSTERDOWN", "READONLY", "LOADING"}
 _LATER = {"BUSY", "TRYAGAIN", "NOREPLICAS", "UNKILLABLE"} | _ELSEWHERE
 _DENIED = {"NOAUTH", "WRONGPASS", "NOPERM", "DENIED"}

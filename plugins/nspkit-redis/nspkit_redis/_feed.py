@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,11 @@ class Feed:
         self.has_missed = False
         self.changed.clear()
 
+    @property
+    def due(self) -> float:
+        """When it has to be asked for a sign of life, in seconds of the monotonic clock."""
+        return self._answered + self._timeout if self._is_heard else inf
+
     def hear(self, seconds: float) -> None:
         """Wait for messages, at most for so many seconds, and take in those that are there.
 
@@ -66,7 +72,7 @@ class Feed:
         if not self._is_heard:
             self._cancellation.wait(seconds)
             return
-        if monotonic() > self._answered + self._timeout:
+        if monotonic() >= self.due:
             self.catch_up()
         if self._wire.can_read(timeout=seconds):
             for _ in range(_AT_ONCE):

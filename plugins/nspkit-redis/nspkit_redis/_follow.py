@@ -130,7 +130,7 @@ class Follower:
                 yield Mark.NOTHING
                 until = monotonic() + patience()
             elif not feed.changed:
-                feed.hear(self._pause(until, now))
+                feed.hear(self._pause(min(until, feed.due), now))
 
     def _has_missed(self, feed: Feed) -> bool:
         """Say whether there are changes that nothing was heard of; asked now and then."""

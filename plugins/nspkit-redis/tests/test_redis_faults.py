@@ -333,10 +333,14 @@ def test_a_server_that_comes_back_is_asked_at_once(servers: Any, stores: Any, ke
     assert store.put(key("x"), b"1", ttl=None, expected=store.get(key("x")).version)
 
 
-def test_a_watch_ends_where_the_server_is_silent(servers: Any, stores: Any) -> None:
-    """Though both connections stand."""
+@pytest.mark.parametrize("interval", [0.1, LONG])
+def test_a_watch_ends_where_the_server_is_silent(
+    servers: Any, stores: Any, interval: float
+) -> None:
+    """Though both connections stand, and however seldom it asks."""
     server = servers().start()
-    feed = stores(endpoints=server.address).follow(Scope(), Cancellation(), lambda: LONG)
+    store = stores(endpoints=server.address, timeout=0.5, interval=interval)
+    feed = store.follow(Scope(), Cancellation(), lambda: LONG)
     assert [next(feed), next(feed)] == [Mark.BEGIN, Mark.LISTED]
     server.freeze()
     with pytest.raises(TryAgainError):
