@@ -74,10 +74,10 @@ class Feed:
             return
         if monotonic() >= self.due:
             self.catch_up()
-        if self._wire.can_read(timeout=seconds):
+        if self._wire.has_news(seconds):
             for _ in range(_AT_ONCE):
-                self._take(self._wire.read_response())
-                if not self._wire.can_read(timeout=0):
+                self._take(self._wire.read())
+                if not self._wire.has_news(0.0):
                     break
 
     def catch_up(self) -> None:
@@ -90,7 +90,7 @@ class Feed:
             return
         self._wire.give(monotonic() + self._timeout)
         self._wire.say("PING")
-        while not self._take(self._wire.read_response()):
+        while not self._take(self._wire.read()):
             pass
         self._answered = monotonic()
 

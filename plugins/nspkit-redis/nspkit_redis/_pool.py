@@ -120,8 +120,7 @@ class Pool:
                 _, wire = self._open.popitem()
             except KeyError:
                 break
-            wire.interrupt()
-            wire.close()
+            wire.abandon()
         self._idle.clear()
 
     def _forget_the_parents(self) -> None:

@@ -60,6 +60,7 @@ class Wire(redis.Connection):
         self._until = 0.0
         self._checked = 0.0
         self._socket: socket.socket | None = None
+        self._is_busy = False
         self.is_interrupted = False
 
     def ready(self, until: float) -> None:
@@ -72,9 +73,10 @@ class Wire(redis.Connection):
         self.is_used = False
         self.was_idle = self.is_connected
         left = self._left()
-        if not self.is_connected:
+        if not self.was_idle:
             self.socket_timeout = left
-            self.connect()  # type: ignore[no-untyped-call]
+            with self:
+                self.connect()  # type: ignore[no-untyped-call]
         elif monotonic() < self._checked + _RECENTLY:
             return
         try:
@@ -107,14 +109,24 @@ class Wire(redis.Connection):
         Raises:
             redis.RedisError: The server is away, too slow, or refuses.
         """
-        self.say(*command)
-        return self.read_response()
+        with self:
+            self._send(command)
+            return self.read_response()
 
     def say(self, *command: Any) -> None:
-        """Send a command; the time that is left is for the answer too."""
-        self._limit()
-        self.is_used = True
-        self.send_command(*command, check_health=False)  # type: ignore[no-untyped-call]
+        """Send a command whose answer is read later."""
+        with self:
+            self._send(command)
+
+    def read(self) -> Any:
+        """Return the next answer or message, which is there or comes in time."""
+        with self:
+            return self.read_response()
+
+    def has_news(self, seconds: float) -> bool:
+        """Wait for a message, at most for so many seconds; say whether there is one."""
+        with self:
+            return self.can_read(timeout=seconds)
 
     def give(self, until: float) -> None:
         """Give it time until then."""
@@ -123,6 +135,15 @@ class Wire(redis.Connection):
     def close(self) -> None:
         """Close it, without a word to the server where it is a parent's."""
         self.disconnect()  # type: ignore[no-untyped-call]
+
+    def abandon(self) -> None:
+        """Have its socket closed, by whoever uses it if somebody does, from any thread."""
+        self.interrupt()
+        # Who begins to use it says so first, and looks after: one of the two sees the other. In a
+        # forked child nobody uses what is the parent's.
+        is_busy = self._is_busy and os.getpid() == self.pid
+        if not is_busy and self._socket is not None:
+            self._socket.close()
 
     def interrupt(self) -> None:
         """Have whoever uses it fail at once, from any thread."""
@@ -136,6 +157,15 @@ class Wire(redis.Connection):
         except OSError:
             pass  # closed meanwhile, or not connected yet: the next call notices
 
+    def __enter__(self) -> None:
+        self._is_busy = True
+        if self.is_interrupted:
+            self._is_busy = False
+            raise redis.ConnectionError("it was interrupted")
+
+    def __exit__(self, *_: object) -> None:
+        self._is_busy = False
+
     def _left(self) -> float:
         if self.is_interrupted:
             raise redis.ConnectionError("it was interrupted")
@@ -144,11 +174,13 @@ class Wire(redis.Connection):
             raise redis.TimeoutError("there is no time left")
         return left
 
-    def _limit(self) -> None:
+    def _send(self, command: tuple[Any, ...]) -> None:
         left = self._left()
         if self._socket is None or not self.is_connected:
             raise redis.ConnectionError("it is closed")
         self._socket.settimeout(left)
+        self.is_used = True
+        self.send_command(*command, check_health=False)  # type: ignore[no-untyped-call]
 
     def _connect(self) -> socket.socket:
         last: OSError | None = None

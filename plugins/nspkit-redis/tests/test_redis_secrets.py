@@ -105,8 +105,8 @@ def papers(program: Any, tmp_path_factory: Any) -> Path:
         subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
 
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    run("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "3", "-subj", "/CN=ca",
-        "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
+    run("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "3",
+        "-subj", "/CN=ca", "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
     for name in ("server", "client"):
         run(
             "req",

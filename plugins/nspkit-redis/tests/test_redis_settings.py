@@ -23,7 +23,7 @@ def start(settings: dict[str, Any]) -> None:
 
 
 def test_without_settings_it_is_not_ready() -> None:
-    """At once, so that a lookup over everything installed does not wait for a server of nobody's."""
+    """At once, so that a lookup over everything installed waits for no server of nobody's."""
     with pytest.raises(NotReadyError, match="no setting 'endpoints'") as caught:
         start({})
     assert caught.value.code == 10091
