@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nspkit_redis._wire import Wire
 
 _BATCH = 500
+_MOST_OLD_ENDS = 1000
 _LATER = 0.05
 """Seconds between two looks at what should have ended: it does not end one by one."""
 
@@ -185,7 +186,7 @@ class Follower:
         end = self._ends[path] = monotonic() + entry.left
         heappush(self._due, (end, path))
         # What is renewed leaves its old end there.
-        if len(self._due) > 4 * len(self._ends) + 1000:
+        if len(self._due) > 4 * len(self._ends) + _MOST_OLD_ENDS:
             self._due = [(end, path) for path, end in self._ends.items()]
             heapify(self._due)
 

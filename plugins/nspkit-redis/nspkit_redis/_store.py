@@ -28,6 +28,11 @@ _LONGEST = 10**14
 
 _REMOVED = 2
 
+_GET_AND_PTTL = b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n"
+"""As the protocol has it: nothing is asked as often, and nothing of it has to be found out."""
+
+_GONE = -2
+
 
 class RedisStore:
     """A `nspkit.registry.Store` in Redis.
@@ -65,8 +70,11 @@ class RedisStore:
         path = path_of(key)
         if path is None:
             return None
-        found, left = Caller(self._pool, cancellation).run(LOOK, [self._layout.entry(path)])
-        return None if found is None else entry_of(key, found, left)
+        place = self._layout.entry(path)
+        commands = _GET_AND_PTTL % (len(place), place, len(place), place)
+        caller = Caller(self._pool, cancellation)
+        found, left = caller.use(lambda wire: wire.ask_all(commands, 2))
+        return None if found is None or left == _GONE else entry_of(key, found, left)
 
     def entries(self, scope: Scope, cancellation: Cancellation | None = None) -> Iterator[Entry]:
         """Yield what is there, a page at a time, each key once."""

@@ -113,6 +113,30 @@ class Wire(redis.Connection):
             self._send(command)
             return self.read_response()
 
+    def ask_all(self, commands: bytes, count: int) -> list[Any]:
+        """Send several commands, as the protocol has them, and return all answers.
+
+        Raises:
+            redis.RedisError: The server is away, too slow, or refuses one of them.
+        """
+        refused: redis.ResponseError | None = None
+        answers = []
+        with self:
+            self._limit()
+            self.is_used = True
+            self.send_packed_command([commands], check_health=False)  # type: ignore[no-untyped-call]
+            for _ in range(count):
+                try:
+                    answers.append(self.read_response())
+                except redis.ResponseError as error:
+                    refused = error  # the other answers are read all the same
+        try:
+            if refused is not None:
+                raise refused
+        finally:
+            del refused  # it refers to this frame: no cycle
+        return answers
+
     def say(self, *command: Any) -> None:
         """Send a command whose answer is read later."""
         with self:
@@ -174,11 +198,14 @@ class Wire(redis.Connection):
             raise redis.TimeoutError("there is no time left")
         return left
 
-    def _send(self, command: tuple[Any, ...]) -> None:
+    def _limit(self) -> None:
         left = self._left()
         if self._socket is None or not self.is_connected:
             raise redis.ConnectionError("it is closed")
         self._socket.settimeout(left)
+
+    def _send(self, command: tuple[Any, ...]) -> None:
+        self._limit()
         self.is_used = True
         self.send_command(*command, check_health=False)  # type: ignore[no-untyped-call]
 

@@ -144,3 +144,14 @@ def test_a_node_of_a_cluster_that_has_it_is_asked(
     assert store.put_class(key("x").class_id, b"schema")
     assert store.remove_class(key("x").class_id, lambda: None)
     assert str(store._pool.order()[0]) == right.address
+
+
+def test_a_server_that_does_not_tell_its_role_is_a_primary(
+    servers: Any, stores: Any, key: Any
+) -> None:
+    """Until it refuses what is written: it is too old to tell, or may not."""
+    primary = servers(rename_command='HELLO ""', repl_diskless_sync_delay="0").start()
+    replica = servers(rename_command='HELLO ""', replicaof=f"127.0.0.1 {primary.port}").start()
+    store = stores(endpoints=[replica.address, primary.address])
+    assert store.put(key("x"), b"1", ttl=None)
+    assert str(store._pool.order()[0]) == primary.address

@@ -10,6 +10,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import redis
+from nspkit_redis import _caller, _wire
 
 import nspkit
 from nspkit import Address, Cancellation, Service, ServiceOperation
@@ -287,8 +289,6 @@ def test_what_was_carried_out_unheard_is_no_refusal(
     servers: Any, stores: Any, key: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer is lost, the second try finds what the first has put, and that is right."""
-    from nspkit_redis import _caller
-
     server = servers().start()
     store = stores(endpoints=server.address)
     assert store.put(key("y"), b"1", ttl=None)
@@ -300,8 +300,6 @@ def test_what_was_carried_out_unheard_is_no_refusal(
         if lose:
             lose.clear()
             wire.close()
-            import redis
-
             raise redis.ConnectionError("lost")
         return done
 
@@ -309,13 +307,38 @@ def test_what_was_carried_out_unheard_is_no_refusal(
     assert store.put(key("x"), b"1", ttl=None, expected=None)
     lose.append(True)
     assert store.put(key("y"), b"2", ttl=None, expected=version)
+    version = store.get(key("y")).version
     lose.append(True)
-    assert store.remove(key("y"), store.get(key("y")).version)
+    assert store.remove(key("y"), version)
     lose.append(True)
     assert not store.put(key("x"), b"2", ttl=None, expected=None)
+    lose.append(True)
+    assert not store.remove(key("x"), version)
     monkeypatch.setattr(_caller, "run", run)
     assert store.get(key("x")).value == b"1"
     assert store.get(key("y")) is None
+
+
+def test_a_class_that_was_put_unheard_is_put(servers: Any, stores: Any, monkeypatch: Any) -> None:
+    """And one that somebody else has put is not."""
+    server = servers().start()
+    store = stores(endpoints=server.address)
+    store.check()  # from then on a connection is idle, after which another is tried
+    ask, lose = _wire.Wire.ask, [True]
+
+    def unheard(wire: Any, *command: Any) -> Any:
+        done = ask(wire, *command)
+        if lose and command[0] in ("SET", "EVAL", "EVALSHA"):
+            lose.clear()
+            wire.close()
+            raise redis.ConnectionError("lost")
+        return done
+
+    monkeypatch.setattr(_wire.Wire, "ask", unheard)
+    assert store.put_class(UUID(int=1), b"schema")
+    lose.append(True)
+    assert not store.put_class(UUID(int=1), b"another")
+    assert store.get_class(UUID(int=1)) == b"schema"
 
 
 def test_a_server_that_comes_back_is_asked_at_once(servers: Any, stores: Any, key: Any) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from nspkit_redis import _feed
+from nspkit_redis import _feed, _follow
 
 from nspkit import Cancellation
 from nspkit.errors import TryAgainError
@@ -245,3 +245,27 @@ def test_a_lost_connection_is_told(server: Any, stores: Any) -> None:
         server.cli("CLIENT", "KILL", "TYPE", kind)
         with pytest.raises(TryAgainError, match="away or not ready"):
             next(feed)
+
+
+def test_what_is_renewed_for_ever_is_remembered_once(
+    store: Any, key: Any, following: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not each of the ends that it had."""
+    monkeypatch.setattr(_follow, "_MOST_OLD_ENDS", 10)
+    with following(store) as feed:
+        feed.listed()
+        for number in range(60):
+            store.put(key("x"), b"%d" % number, ttl=600.0 + number)
+            assert feed.change().key == key("x")
+        assert len(feed.feed.gi_frame.f_locals["self"]._due) <= 14
+
+
+def test_a_list_that_is_cancelled_is_not_one(store: Any, key: Any) -> None:
+    """It has no end, so that nothing counts as gone."""
+    store.put(key("x"), b"", ttl=None)
+    cancellation = Cancellation()
+    feed = store.follow(Scope(), cancellation, lambda: LONG)
+    assert next(feed) is Mark.BEGIN
+    next(feed)
+    cancellation.cancel()
+    assert Mark.LISTED not in list(feed)
