@@ -1,4 +1,4 @@
-"""The provider keeps every rule that there is for one, with a real server behind it."""
+"""The provider keeps every rule for a provider, and for a registry, with a real server behind it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from nspkit_redis import RedisProvider
 
 from nspkit import Query
-from nspkit.testing import ProviderConformance
+from nspkit.testing import RegistryConformance
 
 
-class TestConformance(ProviderConformance):
+class TestConformance(RegistryConformance):
     """With a registry of each rule's own."""
 
     provider = RedisProvider
