@@ -1,4 +1,4 @@
-"""The provider keeps every rule for a provider, and for a registry, with a real server behind it."""
+"""The provider keeps every rule that there is for one, and for a registry, at a real server."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ print("over", flush=True)
 @pytest.fixture
 def settings() -> dict[str, Any]:
     """The prefix is the default; each test has servers of its own, and says where."""
-    return {"interval": 0.1, "timeout": 1.0}
+    return {"interval": 0.1}
 
 
 @pytest.fixture
@@ -78,7 +78,6 @@ def test_a_registration_is_back_after_three_ttls(
         until(lambda: sorted(one.name for one in watch.snapshot()) == expected)
         server.kill()
         until(lambda: watch.state == "stale")
-        assert len(watch.snapshot()) == len(expected)
         pause(3 * TTL)
         server.start()
         until(lambda: "web" in names(other))
@@ -144,11 +143,32 @@ def test_a_frozen_server_keeps_no_lookup(servers: Any, host: Any, until: Any) ->
     until(lambda: names(patient) == ["web"])
 
 
+def test_a_deadline_alone_ends_a_request(servers: Any, stores: Any, key: Any) -> None:
+    """Where nobody is there to cancel it."""
+    server = servers().start()
+    store = stores(endpoints=server.address, timeout=10 * LONG)
+    store.check()
+    server.freeze()
+    ends: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(TryAgainError, match="nobody waited"):
+            store.get(key("x"), Cancellation(time.monotonic() + 0.2))
+        with pytest.raises(TryAgainError, match="nobody waited"):
+            list(store.entries(Scope(), Cancellation(time.monotonic() + 0.2)))
+        ends.append("both")
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(LONG)
+    assert ends == ["both"]
+
+
 def test_a_watch_of_a_frozen_server_is_stale(servers: Any, host: Any, until: Any) -> None:
     """And live again when it is thawed; what has changed meanwhile is told."""
     server = servers().start()
-    mine = host(endpoints=server.address)
-    mine.set_service(WEB, REGISTER)
+    mine, other = host(endpoints=server.address, timeout=1.0), host(endpoints=server.address)
+    other.set_service(WEB, REGISTER)
     with mine.watch(provider="redis") as watch:
         assert next(watch).service.name == "web"
         until(lambda: watch.state == "live")
@@ -156,7 +176,7 @@ def test_a_watch_of_a_frozen_server_is_stale(servers: Any, host: Any, until: Any
         until(lambda: watch.state == "stale")
         assert isinstance(watch.error, TryAgainError)
         server.thaw()
-        mine.set_service(ANCHOR, REGISTER)
+        other.set_service(ANCHOR, REGISTER)
         assert next(watch).service.name == "anchor"
         until(lambda: watch.state == "live")
 
@@ -164,7 +184,7 @@ def test_a_watch_of_a_frozen_server_is_stale(servers: Any, host: Any, until: Any
 def test_a_registration_survives_the_frost(servers: Any, host: Any, until: Any) -> None:
     """It is lost while the server does not answer, and back when it does."""
     server = servers().start()
-    mine, other = host(endpoints=server.address, timeout=0.3), host(endpoints=server.address)
+    mine, other = host(endpoints=server.address, timeout=1.0), host(endpoints=server.address)
     with mine.register(WEB, ttl=TTL) as registration:
         server.freeze()
         until(lambda: registration.state == "lost")
@@ -262,26 +282,16 @@ def test_registrations_stay_at_the_end(servers: Any, host: Any) -> None:
     assert int(server.cli("CLIENT", "LIST").count("cmd=")) <= 3
 
 
-def test_a_write_that_is_interrupted_is_whole(
-    servers: Any, stores: Any, key: Any, until: Any
-) -> None:
+def test_a_write_that_is_interrupted_is_whole(servers: Any, stores: Any, key: Any) -> None:
     """A server that was frozen in the midst carries it out later, or never."""
     server = servers().start()
-    store = stores(endpoints=server.address, timeout=0.2)
+    store, hasty = stores(endpoints=server.address), stores(endpoints=server.address, timeout=0.2)
     assert store.put(key("x"), b"1", ttl=None)
     server.freeze()
     with pytest.raises(TryAgainError, match="away or not ready"):
-        store.put(key("x"), b"2", ttl=None)
+        hasty.put(key("x"), b"2", ttl=None)
     server.thaw()
-    found: list[Any] = []
-
-    def ask() -> bool:
-        with contextlib.suppress(TryAgainError):  # it is given a moment to come back
-            found.append(store.get(key("x")))
-        return bool(found)
-
-    until(ask)
-    assert found[0].value in (b"1", b"2")
+    assert store.get(key("x")).value in (b"1", b"2")
     assert [one.key for one in store.entries(Scope())] == [key("x")]
 
 
@@ -356,14 +366,16 @@ def test_a_server_that_comes_back_is_asked_at_once(servers: Any, stores: Any, ke
     assert store.put(key("x"), b"1", ttl=None, expected=store.get(key("x")).version)
 
 
-@pytest.mark.parametrize("interval", [0.1, LONG])
+@pytest.mark.parametrize("interval", [0.1, 3600.0])
 def test_a_watch_ends_where_the_server_is_silent(
     servers: Any, stores: Any, interval: float
 ) -> None:
     """Though both connections stand, and however seldom it asks."""
     server = servers().start()
-    store = stores(endpoints=server.address, timeout=0.5, interval=interval)
-    feed = store.follow(Scope(), Cancellation(), lambda: LONG)
+    store = stores(endpoints=server.address, timeout=1.0, interval=interval)
+    # Without an error it would end here, when nobody waits any more.
+    cancellation = Cancellation(time.monotonic() + LONG / 2)
+    feed = store.follow(Scope(), cancellation, lambda: 2 * LONG)
     assert [next(feed), next(feed)] == [Mark.BEGIN, Mark.LISTED]
     server.freeze()
     with pytest.raises(TryAgainError):

@@ -55,7 +55,7 @@ def test_a_password_opens(host: Any, guarded: Any, user: str | None, until: Any)
         assert next(watch).service.name == "web"
         assert [one.name for one in mine.lookup("web", service_class="_http._tcp")] == ["web"]
         assert [one.name for one in mine.lookup(service_class="_http._tcp")] == ["web"]
-        mine.set_service(WEB.replace(name="other", ttl=0.3), ServiceOperation.REGISTER)
+        mine.set_service(WEB.replace(name="other", ttl=2.0), ServiceOperation.REGISTER)
         assert next(watch).service.name == "other"
         assert next(watch).kind.value == "removed"
     kind = ServiceClass(WEB.service_class, "http")
@@ -80,6 +80,12 @@ def test_what_does_not_open_is_denied(clients: Any, credentials: dict[str, Any])
         clients(**credentials)
     shown = "".join(traceback.format_exception(caught.value))
     assert SECRET not in shown
+
+
+def test_who_is_denied_asks_nobody_else(clients: Any, guarded: Any) -> None:
+    """A wrong password is no server that is away."""
+    with pytest.raises(AccessDeniedError):
+        clients(endpoints=[guarded.address, "127.0.0.1:1"], password="wrong")
 
 
 def test_a_password_never_shows(settings: dict[str, Any]) -> None:
@@ -153,7 +159,7 @@ def test_tls_does_all_that_is_done_without(
         ca_file=papers / "ca.pem",
         cert_file=papers / "client.pem",
         key_file=papers / "client.key",
-        timeout=1.0,
+        timeout=2.0,
     )
     with mine.watch(provider="redis") as watch, mine.register(WEB, ttl=30.0) as registration:
         assert next(watch).service.name == "web"

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from nspkit_redis import _pages
+from nspkit_redis._caller import Caller
+from nspkit_redis._layout import range_of
 
 from nspkit.errors import ErrorCode, InvalidArgumentError, NspError, TryAgainError
 from nspkit.registry import Key, Scope
@@ -122,6 +124,15 @@ def test_a_scope_has_its_entries(store: Any) -> None:
     assert everything == sorted(everything)
 
 
+def test_only_what_may_be_meant_is_read() -> None:
+    """Not what is in the contexts below, where nobody asks for that."""
+    top = str(CLASS).encode()
+    flat, deep = Scope(CLASS, None, "a\\", deep=False), Scope(CLASS, None, "a\\", deep=True)
+    assert range_of(flat) == ("paths", b"[%b/a%%5C/" % top, b"[%b/a%%5C/\xff" % top)
+    assert range_of(deep) == ("paths", b"[%b/a%%5C" % top, b"[%b/a%%5C\xff" % top)
+    assert range_of(Scope(CLASS, "n")) == ("names", b"[n/%b/" % top, b"[n/%b/\xff" % top)
+
+
 def test_pages_tell_each_once(store: Any, key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many entries and bytes are in one, and whatever comes and goes meanwhile."""
     keys = [key(f"n{number:03}") for number in range(50)]
@@ -135,8 +146,10 @@ def test_pages_tell_each_once(store: Any, key: Any, monkeypatch: pytest.MonkeyPa
     put_all(store, key("n001-new"), keys[2])
     found += [one.key for one in feed]
     assert found == [one for one in keys if one != keys[40]]
-    monkeypatch.setattr(_pages, "_BYTES", 12)
+    monkeypatch.setattr(_pages, "_BYTES", 50)
     put_all(store, *keys)
+    lengths = [len(page) for page in _pages.pages(Caller(store._pool).run, store._layout, Scope())]
+    assert lengths == [3] * 17  # each has a version of 16 digits
     assert [one.key.name for one in store.entries(Scope())] == sorted(
         [one.name for one in keys] + ["n001-new"]
     )
@@ -192,7 +205,7 @@ def test_a_class_goes_only_when_it_was_looked_at(store: Any, key: Any) -> None:
 
 def test_a_class_in_use_stays(stores: Any, key: Any) -> None:
     """What the look raises goes through; who puts all the time wins."""
-    store = stores(timeout=0.2)
+    store = stores(timeout=1.0)
     store.put_class(CLASS, b"schema")
 
     def refuse() -> None:
