@@ -10,13 +10,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-import redis
-from nspkit_redis import _caller, _wire
 
 import nspkit
 from nspkit import Address, Cancellation, Service, ServiceOperation
-from nspkit.errors import CleanupTimeoutError, NotInitialisedError, NspError, TryAgainError
-from nspkit.registry import Mark, Scope
+from nspkit.errors import (
+    CleanupTimeoutError,
+    NotInitialisedError,
+    NotReadyError,
+    NspError,
+    TryAgainError,
+)
+from nspkit.registry import Scope
 
 LONG = 60.0
 REGISTER = ServiceOperation.REGISTER
@@ -141,6 +145,14 @@ def test_a_frozen_server_keeps_no_lookup(servers: Any, host: Any, until: Any) ->
     assert time.monotonic() - began < LONG  # the provider alone would wait ten times as long
     server.thaw()
     until(lambda: names(patient) == ["web"])
+
+
+def test_a_frozen_server_is_not_ready(servers: Any, host: Any) -> None:
+    """A start ends when the time for a request is over."""
+    server = servers().start()
+    server.freeze()
+    with pytest.raises(NotReadyError, match="no server of 'endpoints' answers as a primary"):
+        host(endpoints=server.address, timeout=0.2).startup("redis")
 
 
 def test_a_deadline_alone_ends_a_request(servers: Any, stores: Any, key: Any) -> None:
@@ -280,103 +292,3 @@ def test_registrations_stay_at_the_end(servers: Any, host: Any) -> None:
     mine.close()
     assert names(host(endpoints=server.address)) == ["web"]
     assert int(server.cli("CLIENT", "LIST").count("cmd=")) <= 3
-
-
-def test_a_write_that_is_interrupted_is_whole(servers: Any, stores: Any, key: Any) -> None:
-    """A server that was frozen in the midst carries it out later, or never."""
-    server = servers().start()
-    store, hasty = stores(endpoints=server.address), stores(endpoints=server.address, timeout=0.2)
-    assert store.put(key("x"), b"1", ttl=None)
-    server.freeze()
-    with pytest.raises(TryAgainError, match="away or not ready"):
-        hasty.put(key("x"), b"2", ttl=None)
-    server.thaw()
-    assert store.get(key("x")).value in (b"1", b"2")
-    assert [one.key for one in store.entries(Scope())] == [key("x")]
-
-
-def test_what_was_carried_out_unheard_is_no_refusal(
-    servers: Any, stores: Any, key: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The answer is lost, the second try finds what the first has put, and that is right."""
-    server = servers().start()
-    store = stores(endpoints=server.address)
-    assert store.put(key("y"), b"1", ttl=None)
-    version = store.get(key("y")).version
-    run, lose = _caller.run, [True]
-
-    def unheard(wire: Any, script: Any, keys: Any, arguments: Any = ()) -> Any:
-        done = run(wire, script, keys, arguments)
-        if lose:
-            lose.clear()
-            wire.close()
-            raise redis.ConnectionError("lost")
-        return done
-
-    monkeypatch.setattr(_caller, "run", unheard)
-    assert store.put(key("x"), b"1", ttl=None, expected=None)
-    lose.append(True)
-    assert store.put(key("y"), b"2", ttl=None, expected=version)
-    version = store.get(key("y")).version
-    lose.append(True)
-    assert store.remove(key("y"), version)
-    lose.append(True)
-    assert not store.put(key("x"), b"2", ttl=None, expected=None)
-    lose.append(True)
-    assert not store.remove(key("x"), version)
-    monkeypatch.setattr(_caller, "run", run)
-    assert store.get(key("x")).value == b"1"
-    assert store.get(key("y")) is None
-
-
-def test_a_class_that_was_put_unheard_is_put(servers: Any, stores: Any, monkeypatch: Any) -> None:
-    """And one that somebody else has put is not."""
-    server = servers().start()
-    store = stores(endpoints=server.address)
-    store.check()  # from then on a connection is idle, after which another is tried
-    ask, lose = _wire.Wire.ask, [True]
-
-    def unheard(wire: Any, *command: Any) -> Any:
-        done = ask(wire, *command)
-        if lose and command[0] in ("SET", "EVAL", "EVALSHA"):
-            lose.clear()
-            wire.close()
-            raise redis.ConnectionError("lost")
-        return done
-
-    monkeypatch.setattr(_wire.Wire, "ask", unheard)
-    assert store.put_class(UUID(int=1), b"schema")
-    lose.append(True)
-    assert not store.put_class(UUID(int=1), b"another")
-    assert store.get_class(UUID(int=1)) == b"schema"
-
-
-def test_a_server_that_comes_back_is_asked_at_once(servers: Any, stores: Any, key: Any) -> None:
-    """Idle connections to the one before are no failure."""
-    server = servers(**PERSISTENT).start()
-    store = stores(endpoints=server.address)
-    store.put(key("x"), b"1", ttl=None)
-    server.kill()
-    with pytest.raises(TryAgainError):
-        store.get(key("x"))
-    server.start()
-    assert store.get(key("x")).value == b"1"
-    server.kill()
-    server.start()
-    assert store.put(key("x"), b"1", ttl=None, expected=store.get(key("x")).version)
-
-
-@pytest.mark.parametrize("interval", [0.1, 3600.0])
-def test_a_watch_ends_where_the_server_is_silent(
-    servers: Any, stores: Any, interval: float
-) -> None:
-    """Though both connections stand, and however seldom it asks."""
-    server = servers().start()
-    store = stores(endpoints=server.address, timeout=1.0, interval=interval)
-    # Without an error it would end here, when nobody waits any more.
-    cancellation = Cancellation(time.monotonic() + LONG / 2)
-    feed = store.follow(Scope(), cancellation, lambda: 2 * LONG)
-    assert [next(feed), next(feed)] == [Mark.BEGIN, Mark.LISTED]
-    server.freeze()
-    with pytest.raises(TryAgainError):
-        next(feed)
