@@ -126,12 +126,11 @@ class Follower:
                 until = monotonic() + patience()
             if self._has_missed(feed):
                 return
-            now = monotonic()
-            if now >= until:
+            if not feed.changed:
+                feed.hear(self._pause(min(until, feed.due)))
+            if not feed.changed and monotonic() >= until:
                 yield Mark.NOTHING
                 until = monotonic() + patience()
-            elif not feed.changed:
-                feed.hear(self._pause(min(until, feed.due), now))
 
     def _has_missed(self, feed: Feed) -> bool:
         """Say whether there are changes that nothing was heard of; asked now and then."""
@@ -204,13 +203,13 @@ class Follower:
             self._looked = now
         return found
 
-    def _pause(self, until: float, now: float) -> float:
+    def _pause(self, until: float) -> float:
         """Return for how long nothing can happen that the server does not tell."""
         ends = [until, self._asked + self._interval]
         if self._due:
             ends.append(max(self._due[0][0], self._looked + _LATER) + 0.001)
         remaining = self._cancellation.remaining()
-        pause = max(0.0, min(ends) - now)
+        pause = max(0.0, min(ends) - monotonic())
         return pause if remaining is None else min(pause, remaining)
 
     def _run(self, script: Script, keys: list[Any], arguments: list[Any] | tuple[()] = ()) -> Any:

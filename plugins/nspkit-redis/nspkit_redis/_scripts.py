@@ -108,6 +108,10 @@ if ends and string.sub(there, ends + 1) == ARGV[5] then
   else
     redis.call('PEXPIRE', KEYS[1], ARGV[6])
   end
+  -- An index that somebody has emptied fills again.
+  local path = redis.pcall('ZADD', KEYS[2], 0, ARGV[2])
+  local name = redis.pcall('ZADD', KEYS[3], 0, ARGV[4])
+  if path == 1 or name == 1 then tell(KEYS[4], KEYS[6], ARGV[2]) end
   return 1
 end
 local new = redis.call('ZADD', KEYS[2], 0, ARGV[2])

@@ -211,9 +211,11 @@ class Wire(redis.Connection):
 
     def _connect(self) -> socket.socket:
         last: OSError | None = None
-        for family, kind, protocol, _, address in socket.getaddrinfo(
-            self.host, self.port, type=socket.SOCK_STREAM
-        ):
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise OSError(f"its name cannot be one: {error}") from error
+        for family, kind, protocol, _, address in found:
             try:
                 return self._reach(socket.socket(family, kind, protocol), address)
             except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -285,6 +286,16 @@ def test_what_is_renewed_for_ever_is_remembered_once(
             store.put(key("x"), b"%d" % number, ttl=600.0 + number)
             assert feed.change().key == key("x")
         assert len(feed.feed.gi_frame.f_locals["self"]._due) <= 14
+
+
+def test_a_reader_without_patience_hears_all_the_same(store: Any, key: Any) -> None:
+    """Between the marks that nothing has happened."""
+    cancellation = Cancellation(time.monotonic() + 30)
+    feed = store.follow(Scope(), cancellation, lambda: 0.0)
+    assert [next(feed), next(feed), next(feed)] == [Mark.BEGIN, Mark.LISTED, Mark.NOTHING]
+    store.put(key("x"), b"", ttl=None)
+    assert next(one for one in feed if one is not Mark.NOTHING).key == key("x")
+    cancellation.cancel()
 
 
 def test_a_list_that_is_cancelled_is_not_one(store: Any, key: Any) -> None:

@@ -79,6 +79,12 @@ def test_a_certificate_that_is_missing_is_told(tmp_path: Any) -> None:
         start({"endpoints": "localhost", "ca_file": tmp_path / "absent.pem"})
 
 
+def test_a_host_that_can_have_no_name_is_away() -> None:
+    """Whatever the system makes of it."""
+    with pytest.raises(NotReadyError, match="its name cannot be one"):
+        start({"endpoints": f"{'x' * 70}.example"})
+
+
 def test_the_port_has_a_default() -> None:
     """That of Redis."""
     checked = redis_settings_in({"endpoints": ["localhost", "[::1]:7"]})

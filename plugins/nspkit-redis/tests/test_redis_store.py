@@ -177,6 +177,23 @@ def test_who_registers_takes_away_what_has_ended(
     assert int(server.cli("ZCARD", f"{{{settings['prefix']}}}:1:paths")) < 60
 
 
+def test_an_index_that_was_lost_fills_again(
+    server: Any, store: Any, key: Any, settings: Any, following: Any
+) -> None:
+    """By renewals, and who watches is told that there is something."""
+    put_all(store, key("x"), key("y"))
+    with following(store) as feed:
+        assert len(feed.listed()) == 2
+        server.cli(
+            "DEL", *(f"{{{settings['prefix']}}}:1:{name}" for name in ("paths", "names", "changes"))
+        )
+        assert feed.listed() == []
+        put_all(store, key("x"))
+        assert feed.change().key == key("x")
+    assert [one.key for one in store.entries(Scope(None, "x"))] == [key("x")]
+    assert [one.key for one in store.entries(Scope())] == [key("x")]
+
+
 def test_a_class_is_put_once(store: Any) -> None:
     """And stays as it is."""
     assert store.get_class(CLASS) is None
