@@ -74,23 +74,25 @@ def test_a_replica_is_passed_over(pair: Any, stores: Any, clients: Any, key: Any
         clients(endpoints=replica.address)
 
 
-def test_a_replica_that_takes_over_is_asked(pair: Any, host: Any, until: Any, stores: Any) -> None:
+def test_a_replica_that_takes_over_is_asked(
+    pair: Any, host: Any, until: Any, stores: Any, settings: Any
+) -> None:
     """The primary ends; what the replica had is found there, and what is renewed is renewed."""
     primary, replica = pair
     both = {"endpoints": [primary.address, replica.address], "interval": 0.1}
     mine = host(**both)
+    store, index = stores(**both), f"{{{settings['prefix']}}}:1:paths"
     mine.set_service(WEB.replace(name="anchor"), ServiceOperation.REGISTER)
-    with mine.register(WEB, ttl=1.0) as registration, mine.watch(provider="redis") as watch:
+    with mine.register(WEB, ttl=3.0) as registration, mine.watch(provider="redis") as watch:
         until(lambda: len(watch.snapshot()) == 2)
-        until(lambda: len(list(stores(**both).entries(Scope()))) == 2)
-        assert primary.cli("WAIT", "1", "20000") == "1"
+        until(lambda: replica.cli("ZCARD", index) == "2")
         primary.kill()
         until(lambda: watch.state == "stale")
         replica.cli("REPLICAOF", "NO", "ONE")
         until(lambda: watch.state == "live")
         until(lambda: registration.state == "active")
         until(lambda: sorted(one.name for one in watch.snapshot()) == ["anchor", "web"])
-        assert len(list(stores(**both).entries(Scope()))) == 2
+        until(lambda: len(list(store.entries(Scope()))) == 2)
 
 
 def test_a_primary_that_becomes_a_replica_is_left(pair: Any, stores: Any, key: Any) -> None:
