@@ -29,7 +29,6 @@ class RedisProvider(RegistryProvider):
     @hookimpl
     def nsp_startup(self, settings: Mapping[str, Any], resources: Resources) -> None:
         """Check the settings, and see whether a server answers."""
-        from nspkit.errors import NotReadyError, TryAgainError
         from nspkit_redis._settings import redis_settings_in
 
         checked = redis_settings_in(settings)
@@ -37,10 +36,5 @@ class RedisProvider(RegistryProvider):
 
         store = RedisStore(checked)
         resources.callback(store.close, name=f"connections to {store.location}")
-        try:
-            store.check()
-        except TryAgainError as error:
-            raise NotReadyError(
-                f"{error}: no server of 'endpoints' answers as a primary"
-            ) from error
+        store.check()
         self.use(store)

@@ -49,23 +49,23 @@ def of_server(error: redis.RedisError, location: str) -> NspError:
     code = code_of(error)
     if isinstance(error, redis.AuthenticationError) or code in _DENIED:
         return AccessDeniedError(
-            f"{location} denies it ({_shown(error)}): see the settings 'user' and 'password', "
+            f"{location} denies it ({shown(error)}): see the settings 'user' and 'password', "
             "and what that user may do"
         )
     if code in _FULL:
         return error_for(
             ErrorCode.WSAENOBUFS,
-            f"{location} takes nothing more ({_shown(error)}): give it memory, or room on its disk",
+            f"{location} takes nothing more ({shown(error)}): give it memory, or room on its disk",
         )
     if code == "WRONGTYPE":
         return error_for(
             ErrorCode.WSANO_RECOVERY,
-            f"{location} has something else where the registry is ({_shown(error)}): remove that, "
+            f"{location} has something else where the registry is ({shown(error)}): remove that, "
             "or set another 'prefix'",
         )
     if is_passing(error) or code in _LATER:
-        return TryAgainError(f"{location} is away or not ready ({_shown(error)}); try again later")
-    return ProviderError(f"{location} failed: {_shown(error)}")
+        return TryAgainError(f"{location} is away or not ready ({shown(error)}); try again later")
+    return ProviderError(f"{location} failed: {shown(error)}")
 
 
 def stopped(location: str) -> NotInitialisedError:
@@ -78,5 +78,6 @@ def given_up(location: str) -> TryAgainError:
     return TryAgainError(f"nobody waited for {location} any longer")
 
 
-def _shown(error: redis.RedisError) -> str:
+def shown(error: BaseException) -> str:
+    """Return what an error says, for another message."""
     return f"{error}".strip().rstrip(".")[:200] or type(error).__name__

@@ -89,6 +89,8 @@ class Follower:
                 self._pool.drop(wire)
 
     def _listen(self, wire: Wire) -> Feed:
+        # Any node of a cluster lets one subscribe, but only one has the registry.
+        wire.ask("GET", self._layout.counter)
         feed = Feed(wire, self._layout, self._pattern, self._cancellation, self._pool.timeout)
         self._keep(wire)
         return feed

@@ -77,7 +77,7 @@ class Pool:
                 wire = self._idle.pop()
             except IndexError:
                 break  # another thread was quicker
-            if wire.endpoint == endpoint:
+            if wire.endpoint == endpoint and wire.pid == self._pid:
                 return wire
             self.drop(wire)
         return None

@@ -6,9 +6,10 @@ from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from nspkit.errors import TryAgainError
+from nspkit.errors import NotReadyError, TryAgainError
 from nspkit.registry import ANYTHING
 from nspkit_redis._caller import Caller
+from nspkit_redis._failures import shown
 from nspkit_redis._follow import Follower
 from nspkit_redis._layout import Layout, entry_of, path_of
 from nspkit_redis._pages import pages
@@ -56,10 +57,16 @@ class RedisStore:
         """See whether a primary answers.
 
         Raises:
-            TryAgainError: None does (WSATRY_AGAIN 11002).
+            NotReadyError: None does (WSASYSNOTREADY 10091).
             AccessDeniedError: It wants another user or password (WSAEACCES 10013).
         """
-        Caller(self._pool).run(LOOK, [self._layout.counter])
+        try:
+            Caller(self._pool).run(LOOK, [self._layout.counter])
+        except TryAgainError as error:
+            raise NotReadyError(
+                f"no primary answers at {self.location} ({shown(error.__cause__ or error)}): start "
+                "one, or correct the setting 'endpoints'"
+            ) from error
 
     def close(self) -> None:
         """Close all connections; who waits for an answer ends with NotInitialisedError (10093)."""

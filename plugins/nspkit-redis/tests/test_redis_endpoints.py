@@ -57,7 +57,7 @@ def test_nobody_is_an_error_that_passes(stores: Any, clients: Any, nobody: str, 
     """At the start it is one of the start."""
     with pytest.raises(TryAgainError, match=f"Redis at {nobody} is away"):
         stores(endpoints=nobody).get(key("x"))
-    with pytest.raises(NotReadyError, match="no server of 'endpoints' answers as a primary"):
+    with pytest.raises(NotReadyError, match="no primary answers at Redis at"):
         clients(endpoints=nobody)
 
 
@@ -129,7 +129,7 @@ def test_a_watch_leaves_a_primary_that_becomes_a_replica(
 
 
 def test_a_node_of_a_cluster_that_has_it_is_asked(
-    servers: Any, stores: Any, key: Any, until: Any
+    servers: Any, stores: Any, key: Any, until: Any, following: Any
 ) -> None:
     """All keys of a registry are at one node; the others say so, and are passed over."""
     nodes = [servers(cluster_enabled="yes", cluster_node_timeout="5000").start() for _ in range(2)]
@@ -143,6 +143,10 @@ def test_a_node_of_a_cluster_that_has_it_is_asked(
     store = stores(endpoints=[wrong.address, right.address], prefix="here")
     assert store.put(key("x"), b"1", ttl=None)
     assert [one.value for one in store.entries(Scope())] == [b"1"]
+    with following(stores(endpoints=[wrong.address, right.address], prefix="here")) as feed:
+        assert len(feed.listed()) == 1
+        store.put(key("y"), b"2", ttl=None)
+        assert feed.change().key == key("y")
     assert store.put_class(key("x").class_id, b"schema")
     assert store.remove_class(key("x").class_id, lambda: None)
     assert str(store._pool.order()[0]) == right.address

@@ -151,7 +151,7 @@ def test_a_frozen_server_is_not_ready(servers: Any, host: Any) -> None:
     """A start ends when the time for a request is over."""
     server = servers().start()
     server.freeze()
-    with pytest.raises(NotReadyError, match="no server of 'endpoints' answers as a primary"):
+    with pytest.raises(NotReadyError, match="no primary answers at Redis at"):
         host(endpoints=server.address, timeout=0.2).startup("redis")
 
 

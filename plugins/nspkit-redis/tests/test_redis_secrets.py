@@ -185,7 +185,7 @@ def test_the_wrong_papers_are_refused(
 ) -> None:
     """The server is not there for who cannot trust it, or is not trusted."""
     wrong = {k: papers / v if isinstance(v, str) else v for k, v in wrong.items()}
-    with pytest.raises(NotReadyError, match="no server of 'endpoints' answers"):
+    with pytest.raises(NotReadyError, match="no primary answers at Redis at"):
         clients(endpoints=encrypted.address, timeout=2.0, **wrong)
 
 
