@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from nspkit.registry import Endpoint
     from nspkit_redis._settings import RedisSettings
 
-_IDLE = 16
-"""So many connections are kept for the next request."""
+_IDLE = 32
+"""So many connections are kept for the next request: as many as a host has calls at once."""
 
 _SHUNNED = 1.0
 """Seconds for which nobody waits for a server that has just let somebody wait in vain: who has a

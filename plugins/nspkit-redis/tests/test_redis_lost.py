@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 import redis
-from nspkit_redis import _caller, _wire
+from nspkit_redis import _caller, _pool, _wire
 
 from nspkit import Cancellation
 from nspkit.errors import TryAgainError
@@ -122,3 +122,16 @@ def test_a_watch_ends_where_the_server_is_silent(
     server.freeze()
     with pytest.raises(TryAgainError):
         next(feed)
+
+
+def test_idle_connections_are_not_without_number(servers: Any, stores: Any) -> None:
+    """What a crowd has left is closed, but for what a host has calls at once."""
+    server = servers().start()
+    pool = stores(endpoints=server.address)._pool
+    wires = [pool.new(pool.order()[0]) for _ in range(_pool._IDLE + 5)]
+    for wire in wires:
+        wire.ready(time.monotonic() + LONG)
+    for wire in wires:
+        pool.take_back(wire)
+    assert len(pool._idle) == len(pool._open) == _pool._IDLE
+    assert sum(wire.is_connected for wire in wires) == _pool._IDLE
