@@ -41,8 +41,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int, **options: Any) -> Iterator[int]:
-    """Run a server until it is not needed; it is there when something listens at its port."""
+def running(command: list[str], port: int, question: bytes = b"", **options: Any) -> Iterator[int]:
+    """Run a server until it is not needed; it is there when it listens, and answers a question."""
     program = shutil.which(
         command[0], path=f"{os.environ['PATH']}:/usr/sbin:/usr/share/zookeeper/bin"
     )
@@ -53,11 +53,13 @@ def running(command: list[str], port: int, **options: Any) -> Iterator[int]:
         [program, *command[1:]], stdout=null, stderr=null, start_new_session=True, **options
     )
     try:
-        until = monotonic() + PATIENCE
+        until, address = monotonic() + PATIENCE, ("127.0.0.1", port)
         while True:
             assert monotonic() < until, f"{command[0]} does not listen"
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
+            with contextlib.suppress(OSError), socket.create_connection(address, 1) as asking:
+                asking.sendall(question)
+                if not question or b"Mode:" in asking.recv(4096):
+                    break
         yield port
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -162,7 +164,7 @@ class Zookeeper:
         )
         environment = {**os.environ, "ZOO_LOG_DIR": str(folder), "JVMFLAGS": "-Xmx512m"}
         command = ["zkServer.sh", "start-foreground", str(folder / "zoo.cfg")]
-        return running(command, port, env=environment)
+        return running(command, port, b"srvr", env=environment)
 
     def register(self, name: str, kind: str = CLASS) -> None:
         """Two nodes of this session, in one transaction."""
