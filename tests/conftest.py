@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.metadata
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -37,15 +38,19 @@ def signals_count() -> Iterator[None]:
 
 
 @pytest.fixture
-def small_collections() -> Iterator[None]:
+def small_collections() -> None:
     """Have the garbage collector look only at what the test itself makes.
 
     For tests that collect at each of hundreds of points: with all that the suite has loaded, once
-    takes a tenth of a second.
+    takes a tenth of a second. Nothing is thawed before the end of the run, for the tests that come
+    after; see the conftest.py of the root.
     """
     gc.collect()
     gc.freeze()
-    yield
+
+
+def pytest_sessionfinish() -> None:
+    """Have the collector look at everything again, so that pytest hears of all that was left."""
     gc.unfreeze()
 
 
@@ -296,6 +301,10 @@ class Foreground:
             if all(word in line for word in words):
                 return line.rstrip("\n")
         pytest.fail(f"no line with {words}; there were {seen}")
+
+    def is_silent(self, seconds: float) -> bool:
+        """Whether it writes nothing for so long; what was written before has to be read."""
+        return not select.select([self.process.stdout], [], [], seconds)[0]
 
     def end(self, *signals: int) -> tuple[int, list[str], list[str]]:
         """Send these signals and wait for the end: exit status, lines of output and of errors."""

@@ -53,8 +53,9 @@ class Provider:
 
 """
 
-FOREVER = "while True:\n    pass"
-BUSY_WITHOUT_WATCH = f"import faulthandler\nfaulthandler.cancel_dump_traceback_later()\n{FOREVER}"
+BUSY = "while True:\n    pass"
+FOREVER = "import threading\nthreading.Event().wait()"
+WITHOUT_WATCH = f"import faulthandler\nfaulthandler.cancel_dump_traceback_later()\n{FOREVER}"
 SEGFAULT = "import ctypes\nctypes.string_at(0)"
 DEAF = "os.close(1)\nos.close(2)\nos._exit(5)"
 
@@ -148,8 +149,9 @@ def test_every_key_is_there(nspkit: Installation) -> None:
         pytest.param("import os\nos._exit(0)", "ended the process with exit status 0", id="leave"),
         pytest.param("import os\nos.abort()", "crashed the process with SIGABRT", id="abort"),
         pytest.param(SEGFAULT, "crashed the process with SIGSEGV", id="segfault"),
+        pytest.param(BUSY, "did not end within 1 s", id="busy"),
         pytest.param(FOREVER, "did not end within 1 s", id="hang"),
-        pytest.param(BUSY_WITHOUT_WATCH, "did not end within 1 s", id="hang unwatched"),
+        pytest.param(WITHOUT_WATCH, "did not end within 1 s", id="hang unwatched"),
         pytest.param(f"import os\n{DEAF}", "exit status 5", id="closed output"),
         pytest.param(f"print('x', end='', flush=True)\n{FOREVER}", "within 1 s", id="half a line"),
         pytest.param(
@@ -242,8 +244,8 @@ def test_what_hangs_is_ended_with_all_that_it_has_started(nspkit: Installation) 
             "a",
             "import subprocess, sys\n"
             f"stream = open({path!r}, 'w')\n"
-            "loop = 'while True: pass'\n"
-            f"subprocess.Popen([sys.executable, '-c', loop], stdout=stream)\n{FOREVER}",
+            "wait = 'import threading; threading.Event().wait()'\n"
+            f"subprocess.Popen([sys.executable, '-c', wait], stdout=stream)\n{FOREVER}",
         )
         status, _, _ = nspkit.run("doctor", "--timeout", "1")
         assert status == 1

@@ -433,7 +433,8 @@ class Environment:
         done = subprocess.run(
             ["/bin/sh", "-ec", command],
             cwd=cwd,
-            env={**environment, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+            # What is imported is compiled then; most of what is installed never is imported.
+            env={**environment, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_COMPILE": "0"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

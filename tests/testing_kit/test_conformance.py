@@ -121,6 +121,8 @@ def run(file: Path, fresh_python: Callable[..., CompletedProcess[str]], *argumen
         "no:cacheprovider",
         "-p",
         "no:cov",
+        "-p",
+        "no:hypothesispytest",  # a failure would import all of it, to show examples
         "--import-mode=importlib",
         str(file),
         *arguments,
