@@ -12,8 +12,6 @@ from nspkit.testing import RULES, Report, check_provider
 PATIENCE = 0.4
 ELSEWHERE = ("import.", "leaks.nothing_once_per_process")
 SERVICES = [Service("one", addresses=[Address.inet("192.0.2.7", 80)]), Service("two")]
-
-
 ALWAYS = ("contract", "lifecycle", "lookup")
 
 
