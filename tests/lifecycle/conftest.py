@@ -15,7 +15,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import CodeType, FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +26,7 @@ from nspkit._bell import Bell
 
 LONG = 30.0
 FAMILY = uuid.UUID("2f1d6a70-52c8-4d0b-8a4e-5f6d3c1b7a90")
+COVERAGE = f"{os.sep}coverage{os.sep}"
 FINALISERS = ("__del__", "forget", "_remove")
 HOOKS = ("nsp_startup", "nsp_cleanup", "nsp_lookup_service", "nsp_ioctl")
 SOURCES = str(Path(nspkit.__file__).parent) + os.sep
@@ -254,16 +255,17 @@ def _stack(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _spared(frame: FrameType | None) -> bool:
-    """Tell where no interrupt is of use.
+def _spared(frame: FrameType | None, base: CodeType | None = None) -> bool:
+    """Tell where no interrupt is of use, in a call that comes from the code ``base``.
 
     In a finaliser, because Python itself swallows what is raised there and says so; and in what
     measures the coverage, whose own lock would stay taken.
     """
-    return any(
-        one.f_code.co_name in FINALISERS or f"{os.sep}coverage{os.sep}" in one.f_code.co_filename
-        for one in _stack(frame)
-    )
+    while frame is not None and (code := frame.f_code) is not base:
+        if code.co_name in FINALISERS or COVERAGE in code.co_filename:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Injection:
@@ -278,13 +280,14 @@ class Injection:
         self.fired = False
         self.where = ""
         self._action = action
+        self._base = sys._getframe(1).f_code  # asked at each point, so pytest's are not looked at
 
     def __call__(self, frame: FrameType, event: str, _arg: object) -> None:
         """Be the profiler."""
         if event not in ("call", "c_return") or self.fired:
             return
         source = frame.f_code.co_filename
-        if not source.startswith(SOURCES) or _spared(frame):
+        if not source.startswith(SOURCES) or _spared(frame, self._base):
             return
         if self.left:
             self.left -= 1

@@ -122,15 +122,23 @@ OPERATIONS = (
 REFUSED = {"startup", "cleanup", "lookup", "close"}
 
 
-@pytest.fixture(autouse=True)
-def no_collection() -> Iterator[None]:
-    """Collections come when a test asks for one, and look at what that test has made only.
+@pytest.fixture(autouse=True, scope="module")
+def small_heap() -> None:
+    """Collections look at what these tests have made only.
 
-    There are hundreds in a test, and with all that the suite has loaded each would be slow.
+    There are hundreds in a test, and with all that the suite has loaded each would be slow. Once
+    for all of them: what a test leaves to the collector must not be frozen by the next one. Hosts
+    that were would live for ever, and every call of any other looks through those that live.
     """
     gc.collect()
-    gc.disable()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def no_collection(small_heap: None) -> Iterator[None]:
+    """Collections come when a test asks for one."""
+    gc.collect()
+    gc.disable()
     yield
     gc.enable()
 
