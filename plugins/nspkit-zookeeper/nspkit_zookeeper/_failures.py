@@ -71,6 +71,8 @@ def translated(error: Exception, location: str, reason: object = None) -> NspErr
 
 def reason_of(error: object) -> str:
     """Return what an error of the client says, or what its class says, which has the words."""
+    if isinstance(error, KazooTimeoutError) and not str(error):
+        return "it took too long"
     doc = (type(error).__doc__ or "").strip().partition(".")[0]
     text = str(error) or doc or type(error).__name__
     return text[:200] if isinstance(error, OSError) else text[:1].lower() + text[1:200]

@@ -124,7 +124,7 @@ class Put:
         if isinstance(conflict, LOST):
             return False
         self._leases.discard(self._key, self._intended)
-        if isinstance(conflict, NoNodeError) and found is None:
+        if isinstance(conflict, NoNodeError) and self._intended.number == 0:
             leaf, index = self._nodes.leaf(self._key), self._nodes.index(self._key, self._intended)
             self._writing.make_parents(leaf, index)
         self._intended = None

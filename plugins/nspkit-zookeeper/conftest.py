@@ -1,0 +1,192 @@
+"""Real ZooKeeper servers of the tests' own, bare clients beside them, and what makes services."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from kazoo.client import KazooClient
+
+PATIENCE = 30.0
+
+_JARS = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
+_FLAGS = (
+    f"-cp {_JARS} -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "
+    # What it acknowledges stays when it is killed; for a crash of the machine nobody waits here.
+    "-Dzookeeper.forceSync=no -Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+)
+_CONFIGURATION = """\
+tickTime=200
+dataDir={folder}/data
+admin.enableServer=false
+maxClientCnxns=0
+4lw.commands.whitelist=ruok
+minSessionTimeout=400
+maxSessionTimeout=60000
+"""
+
+Program = Callable[[str], str]
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free, below those that systems give to sockets that ask."""
+    for port in random.SystemRandom().sample(range(12_000, 32_000), 100):
+        with socket.socket() as stream:
+            try:
+                stream.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    pytest.fail("no port is free")
+
+
+class Server:
+    """A ZooKeeper, in a process group of its own, killed in any case."""
+
+    def __init__(self, program: Program, folder: Path, more: str = "", flags: str = "") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self._command = [program("zkServer.sh"), "start-foreground", str(folder / "zoo.cfg")]
+        self._flags = f"{_FLAGS} {flags}"
+        self._process: subprocess.Popen[bytes] | None = None
+        configuration = _CONFIGURATION.format(folder=folder)
+        configuration += f"clientPort={self.port}\nclientPortAddress=127.0.0.1\n{more}"
+        (folder / "zoo.cfg").write_text(configuration)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, on the same port and with the same data, and wait until it answers."""
+        assert self._process is None
+        environment = os.environ | {"SERVER_JVMFLAGS": self._flags, "JMXDISABLE": "true"}
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        until = time.monotonic() + PATIENCE
+        pause = threading.Event()
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > until:
+                pytest.fail(f"it does not answer:\n{(self.folder / 'log').read_text()[-3000:]}")
+            pause.wait(0.02)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as stream:
+                stream.sendall(b"ruok")
+                return stream.recv(10) == b"imok"
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """Kill it; what it has acknowledged stays in its folder."""
+        process, self._process = self._process, None
+        if process is not None:
+            self._signal(process, signal.SIGKILL)
+            process.wait()
+
+    def freeze(self) -> None:
+        """Have it do nothing, and keep its connections."""
+        assert self._process is not None
+        self._signal(self._process, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have it go on."""
+        assert self._process is not None
+        self._signal(self._process, signal.SIGCONT)
+
+    @staticmethod
+    def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+
+@pytest.fixture(scope="session")
+def program() -> Program:
+    """A function that tells the path of a program; without it a test is skipped, in CI it fails."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/share/zookeeper/bin")
+        if path is None:
+            reason = f"{name} is not installed"
+            if os.environ.get("CI"):
+                pytest.fail(f"{reason}; add its package to the list at the top of .ci/run")
+            pytest.skip(reason)
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def shared(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server of all tests that leave it running; each has a prefix of its own."""
+    with Server(program, tmp_path_factory.mktemp("zookeeper")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(program: Program, tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own, which it may stop."""
+    folder = tmp_path / "zookeeper"
+    folder.mkdir()
+    with Server(program, folder) as server:
+        yield server
+
+
+@pytest.fixture
+def servers(program: Program, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """A function that makes further ones, with settings of their own."""
+    with contextlib.ExitStack() as stack:
+
+        def make(more: str = "", flags: str = "") -> Server:
+            folder = tmp_path / uuid.uuid4().hex
+            folder.mkdir()
+            return stack.enter_context(Server(program, folder, more, flags))
+
+        yield make
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A prefix that nobody else has."""
+    return f"nspkit/test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def clients() -> Iterator[Callable[..., Any]]:
+    """A function that connects a bare client of kazoo to a server."""
+    with contextlib.ExitStack() as stack:
+
+        def connect(server: Server, **options: Any) -> Any:
+            client = KazooClient(server.address, timeout=20.0, **options)
+            client.start(PATIENCE)
+            stack.callback(client.close)
+            stack.callback(client.stop)
+            return client
+
+        yield connect
+
+
+@pytest.fixture
+def bare(shared: Server, clients: Callable[..., Any]) -> Any:
+    """A bare client of kazoo, at the server of all tests."""
+    return clients(shared)
