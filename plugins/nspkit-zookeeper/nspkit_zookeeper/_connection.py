@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections import deque
+from contextlib import suppress
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,8 @@ class Connection:
         self._closed = True
         self._handler.cut(CLOSING)
         try:
-            self.client.stop()
+            with suppress(AttributeError):  # of a client whose start was interrupted
+                self.client.stop()
         finally:
             self._handler.dispose(CLOSING)
             self.client.close()

@@ -64,7 +64,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
     def dispose(self, seconds: float) -> None:
         """Join what still runs, and close what is left; it can be said twice."""
         until = monotonic() + seconds
-        for thread in self._threads:
+        for thread in filter(threading.Thread.is_alive, self._threads):
             thread.join(max(0.0, until - monotonic()))
         self._waker.close()
         self._waking.close()
@@ -73,7 +73,13 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
 
     def start(self) -> None:
         """Start the threads for callbacks."""
-        super().start()
+        try:
+            super().start()
+        except BaseException:
+            # Of the two threads one may run; kazoo stops none before both do.
+            self._running = True
+            self.stop()
+            raise
         # Who made the client closes it; in a forked child there is nothing to stop.
         atexit.unregister(self.stop)
 
@@ -89,9 +95,8 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         thread = threading.Thread(
             target=self._around.copy().run, args=(run,), name=self._name, daemon=True
         )
-        self._threads = [one for one in self._threads if one.is_alive()]
+        self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
         thread.start()
-        self._threads.append(thread)
         return thread
 
     def select(

@@ -40,6 +40,23 @@ def names(store: Any, *scope: Any, **more: Any) -> list[str]:
     return [entry.key.name for entry in store.entries(asked) if asked.covers(entry.key)]
 
 
+def fill(store: Any, count: int) -> None:
+    """Put many, without waiting for each."""
+    pending = []
+    first = Key(CLASS, "", "n000")
+    store.put(first, b"0", ttl=None)
+    for number in range(1, count):
+        transaction = store._connection.client.transaction()
+        key = Key(CLASS, "", f"n{number:03}")
+        version = store._writing.make(
+            key, b"%d" % number, lasting=True, transaction=transaction
+        )
+        store._connection.client.create_async(store._nodes.index(key, version).rpartition("/")[0])
+        pending.append(transaction.commit_async())
+    for one in pending:
+        assert not any(isinstance(result, Exception) for result in one.get(timeout=PATIENCE))
+
+
 def test_what_was_put_is_there(store: Any) -> None:
     """Under its key, with a version."""
     assert store.put(WEB, b"value", ttl=None)
@@ -257,8 +274,7 @@ def test_any_name_can_be_registered(store: Any, name: str) -> None:
 
 def test_many_are_listed_each_once(store: Any) -> None:
     """More than are asked for at a time."""
-    for number in range(450):
-        store.put(Key(CLASS, "", f"n{number:03}"), b"%d" % number, ttl=30.0)
+    fill(store, 450)
     found = list(store.entries(Scope(CLASS)))
     assert [entry.value for entry in found] == [b"%d" % number for number in range(450)]
 
