@@ -13,11 +13,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from kazoo.client import KazooClient
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PATIENCE = 30.0
 
@@ -32,7 +34,7 @@ tickTime=200
 dataDir={folder}/data
 admin.enableServer=false
 maxClientCnxns=0
-4lw.commands.whitelist=ruok
+4lw.commands.whitelist=srvr
 minSessionTimeout=400
 maxSessionTimeout=60000
 """
@@ -92,8 +94,9 @@ class Server:
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1) as stream:
-                stream.sendall(b"ruok")
-                return stream.recv(10) == b"imok"
+                stream.sendall(b"srvr")
+                # It has more to do before it takes sessions than to answer.
+                return b"Mode: " in b"".join(iter(lambda: stream.recv(4096), b""))
         except OSError:
             return False
 

@@ -6,7 +6,6 @@ given up. So nothing is asked before there is a connection, and everything has a
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections import deque
@@ -15,16 +14,13 @@ from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from kazoo.client import KazooClient
 from kazoo.exceptions import CancelledError as Interrupted
 from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KazooState, KeeperState
-from kazoo.retry import KazooRetry
-from kazoo.security import CREATOR_ALL_ACL
 
 from nspkit.errors import AccessDeniedError, NotInitialisedError, NotReadyError
-from nspkit.registry import Secret
+from nspkit_zookeeper._client import client_of
 from nspkit_zookeeper._failures import LOST, reason_of, translated
 from nspkit_zookeeper._handler import Handler
 
@@ -68,7 +64,7 @@ class Connection:
         context = settings.ssl_context() if settings.tls else None
         attempt = session_timeout / len(settings.endpoints)
         self._handler = Handler(f"nspkit-zookeeper {settings.shown}", context, attempt)
-        self.client = _client(settings, session_timeout, self._handler)
+        self.client = client_of(settings, session_timeout, self._handler)
         self.client.add_listener(self._heard)
 
     # -- the session -----------------------------------------------------------------------------
@@ -281,32 +277,3 @@ class Waiter:
     def _interrupt(self) -> None:
         if self._pending is not None:
             self._pending.set_exception(Interrupted("nobody waits any more"))
-
-
-def _client(settings: Settings, session_timeout: float, handler: Handler) -> Any:
-    """Return a client that has not started.
-
-    Nodes that a user makes are that user's alone; without a user they are anybody's.
-    """
-    credentials = None
-    if settings.user is not None:
-        credentials = [("digest", Secret(f"{settings.user}:{settings.password or ''}"))]
-    # Anew at once, and never later than a second after the last try: leases are at stake.
-    retry = KazooRetry(max_tries=-1, delay=0.05, max_delay=1.0, sleep_func=handler.sleep_func)
-    return KazooClient(
-        hosts=",".join(map(str, settings.endpoints)),
-        timeout=session_timeout,
-        handler=handler,
-        auth_data=credentials,
-        default_acl=None if credentials is None else CREATOR_ALL_ACL,
-        connection_retry=retry,
-        logger=_quiet_logger(),
-    )
-
-
-def _quiet_logger() -> logging.Logger:
-    """Return the client's logger, which speaks only where an application has set logging up."""
-    logger = logging.getLogger("nspkit_zookeeper.kazoo")
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
-    return logger

@@ -30,9 +30,13 @@ def stores(settings: dict[str, Any]) -> Iterator[Callable[..., Any]]:
     with contextlib.ExitStack() as stack:
 
         def start(**more: Any) -> Any:
-            resources = stack.enter_context(Resources())
-            provider = ZookeeperProvider()
-            provider.nsp_startup({**settings, **more}, resources)
+            provider, resources = ZookeeperProvider(), Resources()
+            try:
+                provider.nsp_startup({**settings, **more}, resources)
+            except BaseException:
+                resources.close()
+                raise
+            stack.callback(resources.close)
             provider._store.close_all = resources.close
             return provider._store
 
@@ -92,12 +96,20 @@ def hosts(settings: dict[str, Any]) -> Iterator[Callable[..., nspkit.Host]]:
     """A function that makes a host which has the provider; all are closed in the end."""
     made: list[nspkit.Host] = []
 
+    class Provider(ZookeeperProvider):
+        """One whose store a test can get at."""
+
+        def use(self, store: Any) -> None:
+            make.stores.append(store)  # type: ignore[attr-defined]
+            super().use(store)
+
     def make(**more: Any) -> nspkit.Host:
         catalog = nspkit.Catalog()
-        catalog.install(ZookeeperProvider)
+        catalog.install(Provider)
         made.append(nspkit.Host(catalog=catalog, settings={"zookeeper": {**settings, **more}}))
         return made[-1]
 
+    make.stores = []  # type: ignore[attr-defined]
     yield make
     for host in made:
         host.close()

@@ -48,9 +48,7 @@ def fill(store: Any, count: int) -> None:
     for number in range(1, count):
         transaction = store._connection.client.transaction()
         key = Key(CLASS, "", f"n{number:03}")
-        version = store._writing.make(
-            key, b"%d" % number, lasting=True, transaction=transaction
-        )
+        version = store._writing.make(key, b"%d" % number, lasting=True, transaction=transaction)
         store._connection.client.create_async(store._nodes.index(key, version).rpartition("/")[0])
         pending.append(transaction.commit_async())
     for one in pending:
