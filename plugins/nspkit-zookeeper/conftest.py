@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 PATIENCE = 30.0
 
 _JARS = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar"
+NETTY = ":/usr/share/java/netty-codec.jar:/usr/share/java/netty-resolver.jar"
+"""What a server with TLS needs beside that."""
+
 _FLAGS = (
-    f"-cp {_JARS} -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "
+    "-Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "
     # What it acknowledges stays when it is killed; for a crash of the machine nobody waits here.
     "-Dzookeeper.forceSync=no -Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 )
@@ -57,12 +60,20 @@ def free_port() -> int:
 class Server:
     """A ZooKeeper, in a process group of its own, killed in any case."""
 
-    def __init__(self, program: Program, folder: Path, more: str = "", flags: str = "") -> None:
+    def __init__(
+        self,
+        program: Program,
+        folder: Path,
+        more: str = "",
+        *,
+        flags: str = "",
+        more_jars: str = "",
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._command = [program("zkServer.sh"), "start-foreground", str(folder / "zoo.cfg")]
-        self._flags = f"{_FLAGS} {flags}"
+        self._flags = f"-cp {_JARS}{more_jars} {_FLAGS} {flags}"
         self._process: subprocess.Popen[bytes] | None = None
         configuration = _CONFIGURATION.format(folder=folder)
         configuration += f"clientPort={self.port}\nclientPortAddress=127.0.0.1\n{more}"
@@ -160,10 +171,10 @@ def servers(program: Program, tmp_path: Path) -> Iterator[Callable[..., Server]]
     """A function that makes further ones, with settings of their own."""
     with contextlib.ExitStack() as stack:
 
-        def make(more: str = "", flags: str = "") -> Server:
+        def make(more: str = "", **options: str) -> Server:
             folder = tmp_path / uuid.uuid4().hex
             folder.mkdir()
-            return stack.enter_context(Server(program, folder, more, flags))
+            return stack.enter_context(Server(program, folder, more, **options))
 
         yield make
 
@@ -171,7 +182,7 @@ def servers(program: Program, tmp_path: Path) -> Iterator[Callable[..., Server]]
 @pytest.fixture
 def prefix() -> str:
     """A prefix that nobody else has."""
-    return f"nspkit/test-{uuid.uuid4().hex[:12]}"
+    return f"test-{uuid.uuid4().hex[:12]}/nspkit"
 
 
 @pytest.fixture
@@ -193,3 +204,17 @@ def clients() -> Iterator[Callable[..., Any]]:
 def bare(shared: Server, clients: Callable[..., Any]) -> Any:
     """A bare client of kazoo, at the server of all tests."""
     return clients(shared)
+
+
+@pytest.fixture(scope="session")
+def tools() -> type[Tools]:
+    """What tests make servers with; a conftest.py cannot be imported."""
+    return Tools
+
+
+class Tools:
+    """What tests make servers with."""
+
+    Server = Server
+    free_port = staticmethod(free_port)
+    NETTY = NETTY

@@ -121,7 +121,7 @@ class Writing:
                 denied = denied or error
             elif error is None:
                 denied = None
-            elif not isinstance(error, NodeExistsError):
+            elif not isinstance(error, NodeExistsError | NoNodeError):
                 raise self._connection.translated(error) from error
         if denied is not None and not self._are_there(above):
             raise self._connection.translated(denied) from denied

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,3 +163,30 @@ class Client:
 def client(hosts: Callable[..., nspkit.Host]) -> Client:
     """A client of the provider, in a host of its own."""
     return Client(hosts().startup("zookeeper"))
+
+
+@pytest.fixture
+def fresh() -> Callable[..., str]:
+    """A function that runs code in an interpreter of its own, and returns all that it says.
+
+    Once it has said something, ``up`` is called, and it is sent a line.
+    """
+
+    def run(code: str, *arguments: str, up: Callable[[], object] = lambda: None) -> str:
+        path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry)
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments], env=os.environ | {"PYTHONPATH": path},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            first = child.stdout.readline()
+            up()
+            rest, _ = child.communicate("go\n", timeout=60)
+        finally:
+            child.kill()
+            child.communicate()
+        return (first + rest).strip()
+
+    return run
