@@ -46,7 +46,7 @@ class Classes:
                 # If the connection broke before, it was this call that has made it.
                 return lost and self.get(class_id) == value
             if isinstance(conflict, NoNodeError):
-                self._writing.make_parents(path)
+                self._writing.make_parents(path, until=until)
             lost = lost or isinstance(conflict, LOST)
             self._writing.check_time(until, class_id)
 
@@ -66,7 +66,7 @@ class Classes:
             if conflict is None:
                 return True
             if isinstance(conflict, NoNodeError):
-                self._writing.make_parents(folder)
+                self._writing.make_parents(folder, until=until)
             lost = lost or isinstance(conflict, LOST)
             self._writing.check_time(until, class_id)
 

@@ -13,7 +13,8 @@ alone would let somebody change what he has not seen; that the index node of the
 there can be asked in the same transaction.
 
 The index has no folder for each name: those would stay when a session ends, and nobody would clear
-them away. It has a fixed number of buckets.
+them away. It has a fixed number of buckets, which are made all at once, so that no registration but
+the first has to make one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from zlib import crc32
 
 from nspkit.registry import Key, key_at, key_at_name
 
-_BUCKETS = 1024
+_BUCKETS = 256
 _DIGITS = 16
 _SIGNS = frozenset(b"0123456789abcdef")
 
@@ -85,12 +86,14 @@ class Nodes:
 
     Attributes:
         services: Where the instances are.
+        buckets: The parts of the index of names.
     """
 
     def __init__(self, prefix: str) -> None:
         """Keep everything below ``prefix``."""
         self._base = f"/{prefix}/1"
         self.services = f"{self._base}/service"
+        self.buckets = [f"{self._base}/name/{number:02x}" for number in range(_BUCKETS)]
 
     def leaf(self, key: Key) -> str:
         """Return the path of an instance."""
@@ -110,8 +113,7 @@ class Nodes:
 
     def bucket(self, name: str) -> str:
         """Return the path of the part of the index that a name is in."""
-        number = crc32(name.encode()) % _BUCKETS
-        return f"{self._base}/name/{number:03x}"
+        return self.buckets[crc32(name.encode()) % _BUCKETS]
 
     def schema(self, class_id: object) -> str:
         """Return the path of the schema of a class."""

@@ -125,7 +125,6 @@ class Put:
             return False
         self._leases.discard(self._key, self._intended)
         if isinstance(conflict, NoNodeError) and self._intended.number == 0:
-            leaf, index = self._nodes.leaf(self._key), self._nodes.index(self._key, self._intended)
-            self._writing.make_parents(leaf, index)
+            self._writing.make_parents(self._nodes.leaf(self._key), until=until)
         self._intended = None
         return False

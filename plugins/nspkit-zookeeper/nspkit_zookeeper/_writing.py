@@ -23,6 +23,8 @@ from nspkit_zookeeper._failures import LOST
 from nspkit_zookeeper._nodes import Found, Version, found_in, packed, parents
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from nspkit.registry import Key
     from nspkit_zookeeper._connection import Connection, Waiter
     from nspkit_zookeeper._nodes import Nodes
@@ -106,14 +108,14 @@ class Writing:
         for path in (context, context.rpartition("/")[0]):
             self._client.delete_async(path)
 
-    def make_parents(self, *paths: str) -> None:
-        """Make what is missing above these nodes.
+    def make_parents(self, path: str, *, until: float) -> None:
+        """Make what is missing above a node, and the index of names.
 
         Raises:
             NspError: See `translated`.
         """
-        above = dict.fromkeys(parent for path in paths for parent in parents(path))
-        begins = (functools.partial(self._client.create_async, path) for path in above)
+        above = dict.fromkeys([*parents(path), *parents(self._nodes.buckets[0])])
+        begins = (functools.partial(self._client.create_async, one) for one in above)
         denied: KazooException | None = None
         for _made, error in self._connection.ask_all(begins):
             # Who may not make the highest ones may all the same be at home below them.
@@ -125,8 +127,14 @@ class Writing:
                 raise self._connection.translated(error) from error
         if denied is not None and not self._are_there(above):
             raise self._connection.translated(denied) from denied
+        if not self._are_there(self._nodes.buckets[:1]):
+            transaction = self._client.transaction()
+            for bucket in self._nodes.buckets:
+                transaction.create(bucket)
+            # All or none: if it is a conflict, others have made them.
+            self.commit(transaction, until)
 
-    def _are_there(self, paths: dict[str, None]) -> bool:
+    def _are_there(self, paths: Iterable[str]) -> bool:
         begins = (functools.partial(self._client.exists_async, path) for path in paths)
         return all(stat is not None for stat, _error in self._connection.ask_all(begins))
 

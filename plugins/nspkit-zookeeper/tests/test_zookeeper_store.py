@@ -27,11 +27,9 @@ def path(prefix: str, key: Key) -> str:
 def index(bare: Any, prefix: str) -> list[str]:
     """The nodes of the index of names."""
     folder = f"/{prefix}/1/name"
-    return [
-        child
-        for bucket in bare.get_children(folder)
-        for child in bare.get_children(f"{folder}/{bucket}")
-    ]
+    buckets = [f"{folder}/{bucket}" for bucket in bare.get_children(folder)]
+    pending = [bare.get_children_async(bucket) for bucket in buckets]
+    return [child for one in pending for child in one.get(timeout=PATIENCE)]
 
 
 def names(store: Any, *scope: Any, **more: Any) -> list[str]:
@@ -48,8 +46,7 @@ def fill(store: Any, count: int) -> None:
     for number in range(1, count):
         transaction = store._connection.client.transaction()
         key = Key(CLASS, "", f"n{number:03}")
-        version = store._writing.make(key, b"%d" % number, lasting=True, transaction=transaction)
-        store._connection.client.create_async(store._nodes.index(key, version).rpartition("/")[0])
+        store._writing.make(key, b"%d" % number, lasting=True, transaction=transaction)
         pending.append(transaction.commit_async())
     for one in pending:
         assert not any(isinstance(result, Exception) for result in one.get(timeout=PATIENCE))
@@ -85,10 +82,9 @@ def test_with_a_ttl_the_nodes_are_of_the_session(store: Any, bare: Any, prefix: 
     store.put(WEB, b"value", ttl=30.0)
     _data, stat = bare.get(path(prefix, WEB))
     [child] = index(bare, prefix)
-    folder = f"/{prefix}/1/name"
-    [bucket] = bare.get_children(folder)
+    there = f"{store._nodes.bucket('web')}/{child}"
     assert stat.ephemeralOwner == store._connection.session
-    assert bare.exists(f"{folder}/{bucket}/{child}").ephemeralOwner == stat.ephemeralOwner
+    assert bare.exists(there).ephemeralOwner == stat.ephemeralOwner
 
 
 def test_a_renewal_writes_nothing(store: Any, bare: Any, prefix: str) -> None:
@@ -300,8 +296,7 @@ def test_foreign_nodes_are_no_entries(store: Any, bare: Any, prefix: str) -> Non
     store.put(WEB, b"value", ttl=None)
     bare.create(f"/{prefix}/1/service/{CLASS}/-/%ff", b"")
     bare.create(f"/{prefix}/1/service/x/-/web", b"", makepath=True)
-    [bucket] = bare.get_children(f"/{prefix}/1/name")
-    bare.create(f"/{prefix}/1/name/{bucket}/web", b"")
+    bare.create(f"{store._nodes.bucket('web')}/web", b"")
     assert names(store) == ["web"]
     assert names(store, CLASS) == ["web"]
     assert names(store, None, "web") == ["web"]
