@@ -88,6 +88,11 @@ class Server:
 
     def start(self) -> None:
         """Start it, on the same port and with the same data, and wait until it answers."""
+        self.launch()
+        self.await_up()
+
+    def launch(self) -> None:
+        """Start it, and do not wait."""
         assert self._process is None
         environment = os.environ | {"SERVER_JVMFLAGS": self._flags, "JMXDISABLE": "true"}
         with (self.folder / "log").open("ab") as log:
@@ -95,21 +100,25 @@ class Server:
                 self._command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
+
+    def await_up(self) -> None:
+        """Wait until it takes sessions; it has more to do for that than to answer."""
+        assert self._process is not None
         until = time.monotonic() + PATIENCE
         pause = threading.Event()
-        while not self._answers():
+        while b"Mode: " not in self.status():
             if self._process.poll() is not None or time.monotonic() > until:
                 pytest.fail(f"it does not answer:\n{(self.folder / 'log').read_text()[-3000:]}")
             pause.wait(0.02)
 
-    def _answers(self) -> bool:
+    def status(self) -> bytes:
+        """What it says of itself; nothing if it does not answer."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1) as stream:
                 stream.sendall(b"srvr")
-                # It has more to do before it takes sessions than to answer.
-                return b"Mode: " in b"".join(iter(lambda: stream.recv(4096), b""))
+                return b"".join(iter(lambda: stream.recv(4096), b""))
         except OSError:
-            return False
+            return b""
 
     def stop(self) -> None:
         """Kill it; what it has acknowledged stays in its folder."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import atexit
 import errno
 import os
-import selectors
+import select
 import socket
 import ssl
 import threading
 from contextlib import suppress
 from contextvars import copy_context
+from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
-# Of a few sockets, made for each wait: one that opens a file for itself costs more.
-_Selector: Any = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 class Handler(SequentialThreadingHandler):  # type: ignore[misc]
@@ -122,14 +121,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         cut = self._until
         limits = [limit for limit in (until, cut) if limit is not None]
         left = max(0.0, min(limits) - monotonic()) if limits else None
-        with _Selector() as selector:
-            for one in readers:
-                selector.register(one, selectors.EVENT_READ)
-            for one in writers:
-                selector.register(one, selectors.EVENT_WRITE)
-            if cut is None:
-                selector.register(self._waking, selectors.EVENT_READ)
-            found = {key.fileobj for key, _events in selector.select(left)}
+        found = _wait([*readers, self._waking] if cut is None else readers, writers, left)
         found.update(one for one in readers if isinstance(one, ssl.SSLSocket) and one.pending())
         if self._until is not None and monotonic() >= self._until:
             raise KazooTimeoutError("the client was closed")
@@ -195,3 +187,21 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
     def _await(self, readers: list[Any], writers: list[Any], until: float) -> None:
         if not any(self.select(readers, writers, [], max(0.0, until - monotonic()))):
             raise KazooTimeoutError("it takes too long to connect")
+
+
+def _wait(readers: list[Any], writers: list[Any], seconds: float | None) -> set[Any]:
+    """Return which of these are ready, none when the time is over.
+
+    kazoo waits some five times for each request: what this costs is what a request costs.
+    """
+    if not hasattr(select, "poll"):  # as on Windows
+        readable, writable, _ = select.select(readers, writers, [], seconds)
+        return {*readable, *writable}
+    poll, of = select.poll(), {}
+    for events, some in ((select.POLLIN, readers), (select.POLLOUT, writers)):
+        for one in some:
+            number = one.fileno()
+            of[number] = one
+            poll.register(number, events)
+    found = poll.poll(None if seconds is None else ceil(seconds * 1000))
+    return {of[number] for number, _event in found}
