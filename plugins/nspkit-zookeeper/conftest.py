@@ -127,10 +127,19 @@ class Server:
             self._signal(process, signal.SIGKILL)
             process.wait()
 
+    def recover(self) -> None:
+        """Have it run, whatever it does."""
+        if self._process is None:
+            self.start()
+        else:
+            self.thaw()
+            self.await_up()
+
     def freeze(self) -> None:
         """Have it do nothing, and keep its connections."""
         assert self._process is not None
         self._signal(self._process, signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # all of its threads stand still
 
     def thaw(self) -> None:
         """Have it go on."""
@@ -166,13 +175,18 @@ def shared(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield server
 
 
-@pytest.fixture
-def server(program: Program, tmp_path: Path) -> Iterator[Server]:
-    """A server of the test's own, which it may stop."""
-    folder = tmp_path / "zookeeper"
-    folder.mkdir()
-    with Server(program, folder) as server:
+@pytest.fixture(scope="session")
+def victim(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server of all tests that stop it."""
+    with Server(program, tmp_path_factory.mktemp("victim")) as server:
         yield server
+
+
+@pytest.fixture
+def server(victim: Server) -> Iterator[Server]:
+    """A server that the test may stop or freeze; the next one finds it running."""
+    yield victim
+    victim.recover()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import os
 import threading
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KazooState, KeeperState
 
-from nspkit.errors import AccessDeniedError, NotInitialisedError, NotReadyError
+from nspkit.errors import AccessDeniedError, NotInitialisedError, NotReadyError, TryAgainError
 from nspkit_zookeeper._client import client_of
 from nspkit_zookeeper._failures import LOST, reason_of, translated
 from nspkit_zookeeper._handler import Handler
@@ -77,14 +78,22 @@ class Connection:
             AccessDeniedError: The server does not take the user (WSAEACCES 10013).
         """
         live = self.client.start_async()
-        if not live.wait(self._timeout) or self._refused:
-            self._check_taken()
-            failure = self._handler.failure
-            why = "nobody answers" if failure is None else reason_of(failure)
-            raise NotReadyError(
-                f"{self.location} cannot be reached within {self._timeout:g} s ({why}): start "
-                "the server, or correct the setting 'endpoints'"
-            )
+        if live.wait(self._timeout):
+            try:
+                # A connection comes before the user is looked at.
+                self.ask(partial(self.client.exists_async, "/"))
+                return
+            except TryAgainError:
+                pass
+            except KazooException as error:
+                raise self.translated(error) from error
+        self._check_taken()
+        failure = self._handler.failure
+        why = "nobody answers" if failure is None else reason_of(failure)
+        raise NotReadyError(
+            f"{self.location} cannot be reached within {self._timeout:g} s ({why}): start the "
+            "server, or correct the setting 'endpoints'"
+        )
 
     def close(self) -> None:
         """End the session, in about a second whatever the server does; a child leaves it alone."""
@@ -206,7 +215,7 @@ class Connection:
         pending = self._handler.async_result()
         self._waiting.append(pending)
         if self.client.connected:
-            return
+            pending.set(True)  # it came between the two
         try:
             self.wait(pending, until, waiter)
         finally:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import subprocess
 import traceback
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,50 +46,61 @@ def certificate(program: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def secure(servers: Any, certificate: Path, tools: Any) -> Any:
-    """A function that starts a server with TLS, and returns its endpoint."""
-
-    def start(auth: str = "none") -> str:
-        port = tools.free_port()
-        files = {name: certificate / f"{name}.pem" for name in ("both", "cert")}
-        servers(TLS_PORT.format(port=port, auth=auth, **files), more_jars=tools.NETTY)
-        return f"localhost:{port}"
-
-    return start
+def tls_server(auth: str, certificate: Path, program: Any, tools: Any, folder: Path) -> Any:
+    """A server with TLS, and its endpoint."""
+    port = tools.free_port()
+    files = {name: certificate / f"{name}.pem" for name in ("both", "cert")}
+    more = TLS_PORT.format(port=port, auth=auth, **files)
+    server = tools.Server(program, folder, more, more_jars=tools.NETTY)
+    server.endpoint = f"localhost:{port}"
+    return server
 
 
-def test_a_session_over_tls(secure: Any, certificate: Path, stores: Any) -> None:
+@pytest.fixture(scope="module")
+def secure(
+    certificate: Path, program: Any, tools: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The endpoint of a server with TLS."""
+    folder = tmp_path_factory.mktemp("secure")
+    with tls_server("none", certificate, program, tools, folder) as server:
+        yield server.endpoint
+
+
+def test_a_session_over_tls(secure: str, certificate: Path, stores: Any) -> None:
     """Also with more in one answer than TLS has in one record."""
-    store = stores(endpoints=secure(), ca_file=certificate / "cert.pem")
+    store = stores(endpoints=secure, ca_file=certificate / "cert.pem")
     for number in range(3):
         store.put(Key(CLASS, "", f"n{number}"), b"x" * 500_000, ttl=30.0)
     assert [len(entry.value) for entry in store.entries(EVERYTHING)] == [500_000] * 3
 
 
-def test_a_server_that_nobody_has_signed_is_not_trusted(secure: Any, stores: Any) -> None:
+def test_a_server_that_nobody_has_signed_is_not_trusted(secure: str, stores: Any) -> None:
     """The reason is in the message."""
     with pytest.raises(NotReadyError, match="certificate verify failed"):
-        stores(endpoints=secure(), tls=True, timeout=2.0)
+        stores(endpoints=secure, tls=True, timeout=2.0)
 
 
 def test_a_server_of_another_name_is_not_trusted(
-    secure: Any, certificate: Path, stores: Any
+    secure: str, certificate: Path, stores: Any
 ) -> None:
     """The certificate is for localhost, not for its address."""
-    there = secure().replace("localhost", "127.0.0.1")
+    there = secure.replace("localhost", "127.0.0.1")
     with pytest.raises(NotReadyError, match="reached"):
         stores(endpoints=there, ca_file=certificate / "cert.pem", timeout=2.0)
 
 
-def test_a_client_shows_its_own_certificate(secure: Any, certificate: Path, stores: Any) -> None:
+def test_a_client_shows_its_own_certificate(
+    certificate: Path, program: Any, tools: Any, tmp_path: Path, stores: Any
+) -> None:
     """Where the server wants to see one; without, it is refused."""
-    there, trust = secure("need"), {"ca_file": certificate / "cert.pem"}
+    trust = {"ca_file": certificate / "cert.pem"}
     files = {"cert_file": certificate / "cert.pem", "key_file": certificate / "key.pem"}
-    store = stores(endpoints=there, **trust, **files)
-    assert store.put(WEB, b"value", ttl=None)
-    with pytest.raises(NotReadyError):
-        stores(endpoints=there, **trust, timeout=2.0)
+    with tls_server("need", certificate, program, tools, tmp_path) as server:
+        store = stores(endpoints=server.endpoint, **trust, **files)
+        assert store.put(WEB, b"value", ttl=None)
+        with pytest.raises(NotReadyError):
+            stores(endpoints=server.endpoint, **trust, timeout=2.0)
+        store.close_all()
 
 
 def test_files_for_tls_have_to_be_there(stores: Any, tmp_path: Path) -> None:
@@ -151,13 +164,22 @@ def test_below_a_prefix_that_others_own(bare: Any, stores: Any, prefix: str) -> 
         stores(user="eve", password="x").put(WEB, b"value", ttl=None)
 
 
-def test_a_user_whom_the_server_does_not_take(servers: Any, stores: Any, tools: Any) -> None:
-    """It says so at the start; another password is not asked for, nothing is tried on."""
+def test_a_user_whom_the_server_does_not_take(servers: Any, stores: Any) -> None:
+    """It says so at the start, and later too."""
     server = servers(flags="-Dzookeeper.DigestAuthenticationProvider.enabled=false")
-    store = None
     with pytest.raises(AccessDeniedError):
-        store = stores(**ALICE, endpoints=server.address)
-        store.put(WEB, b"value", ttl=None)
+        stores(**ALICE, endpoints=server.address)
+    store = stores(endpoints=server.address)
+    connection = store._connection
+    connection.client.auth_data.add(("digest", "alice:x"))
+    connection.client._connection._socket.shutdown(2)
+    with pytest.raises(AccessDeniedError):
+        for _ in range(100):
+            store.get(WEB)
+    connection.client.auth_data.clear()
+    with contextlib.suppress(AccessDeniedError):
+        store.get(WEB)
+    assert store.get(WEB) is None
 
 
 def test_a_password_is_never_shown(

@@ -1,4 +1,4 @@
-"""The provider keeps every rule that there is for one."""
+"""The provider keeps every rule that there is for one, and for a registry."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from nspkit_zookeeper import ZookeeperProvider
 
 import nspkit
 from nspkit import Address, Query, Service, ServiceOperation
-from nspkit.testing import ProviderConformance
+from nspkit.testing import RegistryConformance
 
 
-class TestConformance(ProviderConformance):
+class TestConformance(RegistryConformance):
     """With a prefix of each rule's own."""
 
     provider = ZookeeperProvider

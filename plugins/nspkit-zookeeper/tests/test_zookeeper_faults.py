@@ -264,4 +264,5 @@ def test_what_was_put_without_an_answer_ends(server: Any, stores: Any, own: dict
         store.put(WEB, b"value", ttl=0.1)
     server.thaw()
     eventually(lambda: store.leases._leases == {} and store.leases._ending == [])
+    eventually(lambda: other._connection.client.connected)
     assert other.get(WEB) is None

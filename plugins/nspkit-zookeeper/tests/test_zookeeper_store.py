@@ -380,6 +380,13 @@ def test_a_class_is_kept_once(store: Any) -> None:
     assert store.get_class(CLASS) == b"schema"
 
 
+def test_a_class_that_nothing_is_of_is_removed(store: Any) -> None:
+    """Nor anything of another."""
+    store.put_class(CLASS, b"schema")
+    assert store.remove_class(CLASS, lambda: None)
+    assert store.get_class(CLASS) is None
+
+
 def test_a_class_is_removed(store: Any) -> None:
     """Once."""
     store.put_class(CLASS, b"schema")
