@@ -13,6 +13,7 @@ import select
 import socket
 import ssl
 import threading
+from collections import deque
 from contextlib import suppress
 from contextvars import copy_context
 from math import ceil
@@ -107,7 +108,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
             KazooTimeoutError: The client is being closed, and that has taken long enough.
         """
         until = None if timeout is None else monotonic() + timeout
-        if any(isinstance(one, ssl.SSLSocket) and one.pending() for one in readers):
+        if any(map(_has_more, readers)):
             until = 0.0
         while True:
             ready = self._ready(readers, writers, until)
@@ -122,7 +123,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         limits = [limit for limit in (until, cut) if limit is not None]
         left = max(0.0, min(limits) - monotonic()) if limits else None
         found = _wait([*readers, self._waking] if cut is None else readers, writers, left)
-        found.update(one for one in readers if isinstance(one, ssl.SSLSocket) and one.pending())
+        found.update(filter(_has_more, readers))
         if self._until is not None and monotonic() >= self._until:
             raise KazooTimeoutError("the client was closed")
         if self._waking in found and len(found) == 1:
@@ -132,6 +133,11 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
             [one for one in writers if one in found],
             [],
         )
+
+    def create_socket_pair(self) -> tuple[_Bell, _Bell]:
+        """Return what wakes the connection's thread: its end to be read, and to be written."""
+        bell = _Bell()
+        return bell, bell
 
     def create_connection(
         self, address: tuple[str, int], *_: Any, hostname: str | None = None, **__: Any
@@ -187,6 +193,47 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
     def _await(self, readers: list[Any], writers: list[Any], until: float) -> None:
         if not any(self.select(readers, writers, [], max(0.0, until - monotonic()))):
             raise KazooTimeoutError("it takes too long to connect")
+
+
+class _Bell:
+    """Wakes the thread of a connection, once for each request; both ends of a pair of sockets.
+
+    kazoo writes a byte for each request and reads it when it sends that. While there is no server
+    nobody reads, and after some hundreds whoever asks would wait without an end.
+    """
+
+    def __init__(self) -> None:
+        self.rung: deque[None] = deque()
+        self._ringing, self._hearing = socket.socketpair()
+        self._ringing.setblocking(False)
+        self._hearing.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._hearing.fileno()
+
+    def send(self, _data: bytes) -> None:
+        self.rung.append(None)
+        with suppress(BlockingIOError):  # it is full, so it is heard
+            self._ringing.send(b"\0")
+
+    def recv(self, _size: int) -> bytes:
+        # In this order: what is rung after it is still to be heard.
+        with suppress(BlockingIOError):
+            self._hearing.recv(4096)
+        with suppress(IndexError):
+            self.rung.pop()
+        return b"\0"
+
+    def close(self) -> None:
+        self._ringing.close()
+        self._hearing.close()
+
+
+def _has_more(one: object) -> bool:
+    """Say whether there is more to be read than the system knows of."""
+    return bool(
+        one.rung if isinstance(one, _Bell) else isinstance(one, ssl.SSLSocket) and one.pending()
+    )
 
 
 def _wait(readers: list[Any], writers: list[Any], seconds: float | None) -> set[Any]:

@@ -116,6 +116,17 @@ def test_who_waits_for_a_connection_can_be_cancelled(store: Any, stores: Any, se
     timer.join()
 
 
+def test_asking_never_blocks(stores: Any, server: Any) -> None:
+    """However many requests kazoo keeps for a server that is away."""
+    store = stores(endpoints=server.address, session_timeout=2.0)
+    server.stop()
+    eventually(lambda: not store._connection.client.connected)
+    kept = [store._connection.client.exists_async("/") for _ in range(3000)]
+    server.start()
+    assert [one.get(timeout=PATIENCE) is not None for one in kept] == [True] * 3000
+    assert store.get(WEB) is None
+
+
 def test_a_read_that_broke_off_is_made_again(store: Any) -> None:
     """When there is a connection again."""
     store.put(WEB, b"value", ttl=None)
