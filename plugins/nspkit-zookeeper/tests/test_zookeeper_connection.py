@@ -174,6 +174,15 @@ def test_a_removal_that_broke_off_is_made_again(store: Any) -> None:
     assert leases._leases == {}
 
 
+def test_what_is_looked_for_does_not_end_meanwhile() -> None:
+    """Who renews a lease that is over finds what is there, or nothing."""
+    leases = Leases(lambda: True, lambda _key, _version: pytest.fail("it was ended"))
+    leases.settle(WEB, Version("x", 0), 0.0)
+    assert leases.touch(WEB, PATIENCE) is True
+    leases._sweep()
+    assert leases.touch(WEB, PATIENCE) is False
+
+
 def test_no_lease_ends_while_nobody_can_be_asked() -> None:
     """It would be lost, and the node would stay."""
     leases = Leases(lambda: False, lambda _key, _version: pytest.fail("it was asked"))

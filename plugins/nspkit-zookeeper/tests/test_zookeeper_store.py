@@ -149,14 +149,17 @@ def test_what_ends_goes_with_the_session(stores: Any, store: Any, bare: Any, pre
     assert len(index(bare, prefix)) == 1
 
 
-def test_what_nobody_puts_again_ends(store: Any, follow: Any) -> None:
-    """Though its session lives on."""
+def test_what_nobody_puts_again_ends(store: Any, follow: Any, bare: Any, prefix: str) -> None:
+    """Though its session lives on; with the empty nodes above it."""
     feed = follow()
     assert feed.listed() == {}
     store.put(WEB, b"value", ttl=0.3)
     assert feed.next() == ("web", b"value")
     assert feed.next() == ("web", None)
     assert names(store, None, "web") == []
+    gone = threading.Event()
+    if bare.exists(f"/{prefix}/1/service/{CLASS}", watch=lambda _event: gone.set()):
+        assert gone.wait(PATIENCE)
 
 
 def test_what_has_ended_is_put_anew(store: Any, bare: Any, prefix: str) -> None:
