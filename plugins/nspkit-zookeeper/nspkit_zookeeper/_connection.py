@@ -65,6 +65,7 @@ class Connection:
         context = settings.ssl_context() if settings.tls else None
         attempt = session_timeout / len(settings.endpoints)
         self._handler = Handler(f"nspkit-zookeeper {settings.shown}", context, attempt)
+        self._handler.on_end = self._release  # who waits has to start it again
         self.client = client_of(settings, session_timeout, self._handler)
         self.client.add_listener(self._heard)
 
@@ -120,8 +121,7 @@ class Connection:
         """Take note of a change; called on the client's own thread."""
         if state == KazooState.CONNECTED:
             self._lost_at, self._refused = None, False
-            while self._waiting:
-                self._waiting.popleft().set(True)
+            self._release()
             return
         if self.client.client_state == KeeperState.AUTH_FAILED:
             self._refused = True
@@ -129,6 +129,11 @@ class Connection:
             self._lost_at = monotonic()
         for listener in tuple(self.listeners):
             listener()
+
+    def _release(self) -> None:
+        """Have all who wait for a connection look again."""
+        while self._waiting:
+            self._waiting.popleft().set(True)
 
     # -- requests --------------------------------------------------------------------------------
 
@@ -206,22 +211,21 @@ class Connection:
             NotInitialisedError: This process is a forked child, or it is closed (10093).
         """
         self.check_here()
-        if self.client.connected:
-            return
-        self._revive()
-        # Who has been away for long is not waited for by each one anew.
-        lost_at = self._lost_at
-        until = until if lost_at is None else min(until, lost_at + self._timeout)
-        pending = self._handler.async_result()
-        self._waiting.append(pending)
-        if self.client.connected:
-            pending.set(True)  # it came between the two
-        try:
-            self.wait(pending, until, waiter)
-        finally:
-            if pending in self._waiting:
-                self._waiting.remove(pending)
-        self.check_here()
+        while not self.client.connected:
+            # Who has been away for long is not waited for by each one anew.
+            lost_at = self._lost_at
+            until = until if lost_at is None else min(until, lost_at + self._timeout)
+            self._revive(until)
+            pending = self._handler.async_result()
+            self._waiting.append(pending)
+            if self.client.connected or self._handler.ended:
+                pending.set(True)  # it came between the two
+            try:
+                self.wait(pending, until, waiter)
+            finally:
+                if pending in self._waiting:
+                    self._waiting.remove(pending)
+            self.check_here()
 
     def check_here(self) -> None:
         """See that it is this process's, and not closed.
@@ -237,16 +241,19 @@ class Connection:
         if self._closed:
             raise NotInitialisedError(f"the session with {self.location} is closed")
 
-    def _revive(self) -> None:
+    def _revive(self, until: float) -> None:
         """Start a client again that has given up, as it does when the server refuses the user."""
         self._check_taken()
-        if self.client.client_state == KeeperState.CLOSED and self._reviving.acquire(
-            blocking=False
-        ):
+        if self._handler.ended and self._reviving.acquire(timeout=max(0.0, until - monotonic())):
             try:
-                self.client.start_async()
+                self._start_again()
             finally:
                 self._reviving.release()
+
+    def _start_again(self) -> None:
+        # Another thread may have done it meanwhile: a second time, kazoo would wait for its end.
+        if self._handler.ended and not self._closed:
+            self.client.start_async()
 
     def _check_taken(self) -> None:
         if self._refused:

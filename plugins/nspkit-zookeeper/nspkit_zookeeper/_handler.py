@@ -21,6 +21,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from kazoo.handlers.threading import KazooTimeoutError, SequentialThreadingHandler
+from kazoo.protocol.connection import ConnectionHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,8 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
 
     Attributes:
         failure: Why the last connection failed or broke, for messages; None if it did not.
+        ended: Whether the thread of the connection has come to its end.
+        on_end: What is called then, on that thread.
     """
 
     def __init__(self, name: str, context: ssl.SSLContext | None, attempt: float) -> None:
@@ -45,6 +48,8 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         """
         super().__init__()
         self.failure: BaseException | None = None
+        self.ended = False
+        self.on_end: Callable[[], object] = lambda: None
         self._name = name
         self._tls = context
         self._attempt = attempt
@@ -85,17 +90,23 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
 
     def spawn(self, func: Callable[..., object], *args: Any, **kwargs: Any) -> threading.Thread:
         """Run a function on a thread of its own."""
+        is_connection = isinstance(getattr(func, "__self__", None), ConnectionHandler)
 
         def run() -> None:
             try:
                 func(*args, **kwargs)
             except Exception as error:  # kazoo has logged it; its client is closed now
                 self.failure = error
+            if is_connection:
+                self.ended = True
+                self.on_end()
 
         thread = threading.Thread(
             target=self._around.copy().run, args=(run,), name=self._name, daemon=True
         )
         self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
+        if is_connection:
+            self.ended = False
         thread.start()
         return thread
 

@@ -118,8 +118,8 @@ def test_who_waits_for_a_connection_can_be_cancelled(store: Any, stores: Any, se
 
 def test_asking_never_blocks(stores: Any, server: Any) -> None:
     """However many requests kazoo keeps for a server that is away."""
-    store = stores(endpoints=server.address, session_timeout=2.0)
-    server.stop()
+    store = stores(endpoints=server.address, session_timeout=30.0)
+    server.stop()  # it gives the session its time anew when it is back
     eventually(lambda: not store._connection.client.connected)
     kept = [store._connection.client.exists_async("/") for _ in range(3000)]
     server.start()
