@@ -68,7 +68,15 @@ def test_a_client_that_has_given_up_starts_again(store: Any) -> None:
     with pytest.raises((TryAgainError, NspError)):
         store._connection.ask(lambda: store._connection.client.get_async("/"))
         raise TryAgainError("it was back at once")
-    eventually(lambda: store.get(WEB) is not None)
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(store.get(WEB).value)) for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert found == [b"value"] * 6
 
 
 def test_a_server_that_is_no_zookeeper(stores: Any) -> None:
