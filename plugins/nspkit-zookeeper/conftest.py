@@ -73,6 +73,8 @@ class Server:
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._command = [program("zkServer.sh"), "start-foreground", str(folder / "zoo.cfg")]
+        if shutil.which("setpriv"):  # so that it does not outlive a run that is killed
+            self._command[:0] = ["setpriv", "--pdeathsig", "KILL"]
         self._flags = f"-cp {_JARS}{more_jars} {_FLAGS} {flags}"
         self._process: subprocess.Popen[bytes] | None = None
         configuration = _CONFIGURATION.format(folder=folder)
