@@ -126,10 +126,13 @@ class Caller:
         raise AssertionError("a new connection is the last")
 
     def _wires(self, endpoint: Endpoint, *, new: bool) -> Iterator[Wire]:
-        """Yield connections to try, the last of them new."""
-        if not new:
+        """Yield an idle connection to try, if there is one, and then a new one."""
+        idle = None if new else self._pool.idle(endpoint)
+        if idle is not None:
+            yield idle
+            # It failed, so the others will; to try them all would be to write as often.
             while (idle := self._pool.idle(endpoint)) is not None:
-                yield idle
+                self._pool.drop(idle)
         yield self._pool.new(endpoint)
 
     def _use(self, wire: Wire, work: Callable[[Wire], T], until: float) -> T:
@@ -143,7 +146,7 @@ class Caller:
             return done
         except redis.ResponseError as error:
             # An answer as good as any, but for one who is no primary any more.
-            is_good = not _failures.is_passing(error)
+            is_good = not _failures.is_passing(error) and not wire.is_kept
             wire.is_used = False
             raise
         finally:

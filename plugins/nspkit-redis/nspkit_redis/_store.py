@@ -150,15 +150,18 @@ class RedisStore:
         """Remove a schema; False if there is none."""
         keys = [self._layout.schema(class_id), self._layout.puts]
         until = monotonic() + self._pool.timeout
-        caller, text = Caller(self._pool), str(class_id)
+        caller, text, is_unheard = Caller(self._pool), str(class_id), False
         while monotonic() < until:
             is_there, last = caller.run(CLASS, keys, [text])
+            if is_unheard and not is_there:
+                return True  # the first try took the number of the last put along
             check_unused()
             if not is_there:
                 return False
             done = caller.run(REMOVE_CLASS, keys, [text, last])
             if done:
                 return done == _REMOVED or caller.is_repeated
+            is_unheard = caller.is_repeated
         raise TryAgainError(
             f"services of the class {class_id} are registered all the time; try again later"
         )

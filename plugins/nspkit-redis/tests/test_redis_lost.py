@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 import redis
 from nspkit_redis import _caller, _pool, _wire
+from nspkit_redis._scripts import REMOVE_CLASS
 
 from nspkit import Cancellation
 from nspkit.errors import TryAgainError
@@ -91,6 +92,58 @@ def test_a_class_that_was_put_unheard_is_put(servers: Any, stores: Any, monkeypa
     lose.append(True)
     assert not store.put_class(UUID(int=1), b"another")
     assert store.get_class(UUID(int=1)) == b"schema"
+
+
+def test_a_class_that_was_removed_unheard_is_removed(
+    servers: Any, stores: Any, key: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one of which there were instances, whose number goes with it."""
+    server = servers().start()
+    store = stores(endpoints=server.address)
+    used = key("x")
+    store.put(used, b"1", ttl=None)
+    store.remove(used, store.get(used).version)
+    run, lose = _caller.run, [True]
+
+    def unheard(wire: Any, script: Any, keys: Any, arguments: Any = ()) -> Any:
+        done = run(wire, script, keys, arguments)
+        if lose and script is REMOVE_CLASS:
+            lose.clear()
+            wire.close()
+            raise redis.ConnectionError("lost")
+        return done
+
+    monkeypatch.setattr(_caller, "run", unheard)
+    for kind in (used.class_id, UUID(int=9)):
+        assert store.put_class(kind, b"schema")
+        lose.append(True)
+        assert store.remove_class(kind, lambda: None)
+        assert not lose
+        assert store.get_class(kind) is None
+
+
+def test_a_write_is_repeated_once(servers: Any, stores: Any, key: Any, monkeypatch: Any) -> None:
+    """However many connections are idle: what others write meanwhile is not replaced for ever."""
+    server = servers().start()
+    store = stores(endpoints=server.address)
+    pool = store._pool
+    wires = [pool.new(pool.order()[0]) for _ in range(5)]
+    for wire in wires:
+        wire.ready(time.monotonic() + LONG)
+    for wire in wires:
+        pool.take_back(wire)
+    run, runs = _caller.run, []
+
+    def unheard(wire: Any, script: Any, keys: Any, arguments: Any = ()) -> Any:
+        runs.append(run(wire, script, keys, arguments))
+        raise redis.ConnectionError("lost")
+
+    monkeypatch.setattr(_caller, "run", unheard)
+    with pytest.raises(TryAgainError, match="lost"):
+        store.put(key("x"), b"1", ttl=None)
+    assert len(runs) == 2
+    assert not pool._idle
+    assert not pool._open
 
 
 def test_a_server_that_comes_back_is_asked_at_once(servers: Any, stores: Any, key: Any) -> None:
