@@ -57,7 +57,7 @@ class Follower:
         self._scope = scope
         self._cancellation = cancellation
         self._interval = settings.interval
-        self._pattern = layout.pattern(settings.database, scope)
+        self._pattern = layout.pattern(scope)
         self._wires: list[Wire] = []
         self._known: dict[bytes, bytes] = {}
         self._ends: dict[bytes, float] = {}

@@ -38,18 +38,19 @@ class Layout:
         names: That of all name paths.
         counter: The number of the last change.
         puts: The number of the last put, by class.
-        channel: Where changes are told.
+        channel: Where changes are told; channels, unlike keys, are of all databases.
     """
 
-    def __init__(self, prefix: str) -> None:
-        """Name everything below ``prefix``."""
+    def __init__(self, prefix: str, database: int) -> None:
+        """Name everything below ``prefix`` in a database."""
+        self._database = database
         self._top = f"{{{prefix}}}:{_VERSION}:"
         self.stem = f"{self._top}service:".encode()
         self.paths = f"{self._top}paths"
         self.names = f"{self._top}names"
         self.counter = f"{self._top}changes"
         self.puts = f"{self._top}puts"
-        self.channel = f"{self._top}changes"
+        self.channel = f"{self._top}changes" + (f"@{database}" if database else "")
 
     def entry(self, path: bytes) -> bytes:
         """Return the key of an entry."""
@@ -59,11 +60,11 @@ class Layout:
         """Return the key of a class."""
         return f"{self._top}class:{class_id}"
 
-    def pattern(self, database: int, scope: Scope) -> bytes:
+    def pattern(self, scope: Scope) -> bytes:
         """Return the pattern of the server's own channels for the entries of a scope."""
         kind = b"*" if scope.class_id is None else _parts(Key(scope.class_id, "", "-"))[0] + b"/*"
         # Neither a prefix nor a path has a character that means something in a pattern.
-        return b"__keyspace@%d__:%s%s" % (database, self.stem, kind)
+        return b"__keyspace@%d__:%s%s" % (self._database, self.stem, kind)
 
 
 def path_of(key: Key) -> bytes | None:

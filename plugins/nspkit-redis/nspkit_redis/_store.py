@@ -50,7 +50,7 @@ class RedisStore:
         """
         self._settings = settings
         self._pool = Pool(settings)
-        self._layout = Layout(settings.common.prefix)
+        self._layout = Layout(settings.common.prefix, settings.database)
         self.location = self._pool.location
 
     def check(self) -> None:
