@@ -71,8 +71,9 @@ local page, size, last = {''}, 0, nil
 for index, member in ipairs(members) do
   local path = member
   if ARGV[2] == 'names' then
+    -- What somebody else has put there may have no parts.
     local name, class, context = string.match(member, '^([^/]*)/([^/]*)/(.*)$')
-    path = class .. '/' .. context .. '/' .. name
+    path = (class or '') .. '/' .. (context or '') .. '/' .. (name or member)
   end
   local found = redis.call('GET', ARGV[1] .. path)
   if found then
