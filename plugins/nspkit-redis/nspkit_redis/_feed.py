@@ -6,6 +6,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import redis
 from redis.exceptions import NoPermissionError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Feed:
         self.number = 0
         self.has_missed = False
         self.changed: dict[bytes, None] = {}
+        self._is_after = False
         self._wire = wire
         self._cancellation = cancellation
         self._timeout = timeout
@@ -57,6 +59,7 @@ class Feed:
         self.number = number
         self.has_missed = False
         self.changed.clear()
+        self._is_after = False
 
     @property
     def due(self) -> float:
@@ -96,9 +99,16 @@ class Feed:
 
     def _listen(self, command: str, what: str | bytes) -> bool:
         try:
-            self._wire.ask(command, what)
+            answer = self._wire.ask(command, what)
+            # Messages may come before it; what they tell is in the list that is read later.
+            while answer[0] != command.lower().encode():
+                answer = self._wire.read()
         except NoPermissionError:
             return False
+        except redis.ResponseError as error:
+            if "unknown command" not in str(error):
+                raise
+            return False  # there are servers, and things between, that have no subscriptions
         return True
 
     def _take(self, message: list[Any]) -> bool:
@@ -120,5 +130,8 @@ class Feed:
         if int(before) == self.number:
             self.number = int(number)
             self.changed[path] = None
-        elif int(number) > self.number:
+            self._is_after = True
+        elif int(number) > self.number or self._is_after:
+            # One from before the list is no news, but messages come in order: after the first of
+            # the news, one with a smaller number is of a server that has lost what it counted.
             self.has_missed = True

@@ -91,6 +91,7 @@ class Follower:
     def _listen(self, wire: Wire) -> Feed:
         # Any node of a cluster lets one subscribe, but only one has the registry.
         wire.ask("GET", self._layout.counter)
+        wire.is_kept = True  # whatever comes: nobody can ask anything else where one listens
         feed = Feed(wire, self._layout, self._pattern, self._cancellation, self._pool.timeout)
         self._keep(wire)
         return feed

@@ -189,6 +189,20 @@ def test_a_server_that_is_filled_again_is_listed_again(
         assert [one.key.name for one in feed.listed()] == ["y"]
 
 
+def test_a_server_that_has_lost_what_it_counted_is_listed_again(
+    stores: Any, server: Any, key: Any, settings: Any, following: Any
+) -> None:
+    """Also where it has counted as far again, so that its number says nothing."""
+    store = stores(interval=LONG)
+    with following(store) as feed:
+        assert feed.listed() == []
+        store.put(key("x"), b"", ttl=None)
+        assert feed.change().key == key("x")
+        server.cli("DECR", f"{{{settings['prefix']}}}:1:changes")
+        store.put(key("y"), b"", ttl=None)
+        assert [one.key.name for one in feed.listed()] == ["x", "y"]
+
+
 def test_what_others_tell_on_the_channel_is_passed_over(
     store: Any, server: Any, key: Any, settings: Any, following: Any
 ) -> None:
