@@ -37,8 +37,12 @@ end
 
 _TELL = """
 local function tell(counter, channel, path)
-  local number = redis.call('INCR', counter)
-  local before = number - 1
+  local number, before = redis.pcall('INCR', counter), 0
+  if type(number) == 'table' then
+    redis.call('GET', counter)  -- of another type: that is refused
+  elseif number > 1 and number < 9007199254740992 then  -- beyond that Lua takes two for one
+    before = number - 1
+  end
   if before == 0 then
     local time = redis.call('TIME')
     number = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -139,6 +143,7 @@ REMOVE = Script(
     + """
 -- KEYS: entry, paths, names, counter, channel. ARGV: path, version.
 -- Returns 0 if it is another version or gone.
+redis.call('GET', KEYS[4])  -- of another type: that is refused before anything is done
 local there = redis.call('GET', KEYS[1])
 if not there or string.match(there, '^[^ ]*') ~= ARGV[2] then return 0 end
 redis.call('DEL', KEYS[1])

@@ -98,7 +98,7 @@ class RedisStore:
             version = b"*"
         else:
             version = expected if isinstance(expected, bytes) else b"-"
-        milliseconds = "" if ttl is None else min(max(1, ceil(ttl * 1000)), _LONGEST)
+        milliseconds = "" if ttl is None else max(1, ceil(min(ttl * 1000, _LONGEST)))
         caller = Caller(self._pool)
         done = caller.run(
             PUT,

@@ -9,7 +9,7 @@ from nspkit_redis import _wire
 
 from nspkit import Cancellation
 from nspkit.errors import NspError
-from nspkit.registry import Mark, Scope
+from nspkit.registry import Gone, Mark, Scope
 
 LONG = 600.0
 
@@ -108,3 +108,50 @@ def test_what_is_told_while_a_watch_begins_is_no_refusal(
         assert store.put(key("x"), b"1", ttl=None)
         assert feed.change().key == key("x")
     server.cli("ACL", "DELUSER", "half")
+
+
+@pytest.mark.parametrize("number", ["abc", "-5", "1.5", "9007199254740993", "9223372036854775807"])
+def test_a_number_that_is_none_begins_anew(
+    server: Any, store: Any, key: Any, settings: Any, number: str
+) -> None:
+    """At the server's time, as where there is none: each put is a version of its own."""
+    server.cli("SET", f"{{{settings['prefix']}}}:1:changes", number)
+    versions = []
+    for value in (b"1", b"2", b"3"):
+        assert store.put(key("x"), value, ttl=None)
+        versions.append(int(store.get(key("x")).version))
+    assert versions == [versions[0], versions[0] + 1, versions[0] + 2]
+    assert 10**15 < versions[0] < 2**53 - 10**6
+
+
+def test_a_removal_without_a_number_is_none(
+    server: Any, store: Any, key: Any, settings: Any
+) -> None:
+    """Where something else is in its place: what is refused has not been done."""
+    counter = f"{{{settings['prefix']}}}:1:changes"
+    assert store.put(key("x"), b"1", ttl=None)
+    server.cli("DEL", counter)
+    server.cli("LPUSH", counter, "x")
+    entry = store.get(key("x"))
+    with pytest.raises(NspError, match="something else where the registry is"):
+        store.remove(key("x"), entry.version)
+    assert store.get(key("x")) == entry
+
+
+def test_a_full_server_lets_go(servers: Any, stores: Any, key: Any, following: Any) -> None:
+    """What is removed is gone, and who watches is told, though nothing new can be written."""
+    server = servers(maxmemory_policy="noeviction").start()
+    store = stores(endpoints=server.address, interval=0.05)
+    assert store.put(key("x"), b"1", ttl=None)
+    assert store.put(key("y"), b"1", ttl=None)
+    version = store.get(key("x")).version
+    with following(store) as feed:
+        assert len(feed.listed()) == 2
+        server.cli("CONFIG", "SET", "maxmemory", "1")
+        with pytest.raises(NspError, match="takes nothing more"):
+            store.put(key("z"), b"1", ttl=None)
+        assert store.remove(key("x"), version)
+        assert feed.change() == Gone(key("x"))
+        server.cli("CONFIG", "SET", "maxmemory", "0")
+        assert store.put(key("z"), b"1", ttl=None)
+        assert feed.change().key == key("z")

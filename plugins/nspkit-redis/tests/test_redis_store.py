@@ -289,7 +289,7 @@ def test_a_damaged_entry_can_be_deleted(server: Any, client: Any, settings: Any)
     assert server.cli("EXISTS", place) == "0"
 
 
-@pytest.mark.parametrize("ttl", [1e-9, 1e300])
+@pytest.mark.parametrize("ttl", [1e-9, 1e300, 1.7e308])
 def test_any_ttl_is_one_that_the_server_takes(store: Any, key: Any, ttl: float) -> None:
     """The shortest is a millisecond, the longest three thousand years."""
     assert store.put(key("x"), b"x", ttl=ttl)
