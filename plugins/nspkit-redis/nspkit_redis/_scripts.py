@@ -153,15 +153,25 @@ return 1
 """
 )
 
+PUT_CLASS = Script("""
+-- KEYS: class, puts by class. ARGV: where it says who put it, who does, value.
+-- Returns 1 if it was put, now or by the same before; else 0.
+local who = redis.call('HGET', KEYS[2], ARGV[1])
+if redis.call('EXISTS', KEYS[1]) == 1 then return who == ARGV[2] and 1 or 0 end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+redis.call('SET', KEYS[1], ARGV[3])
+return 1
+""")
+
 CLASS = Script("""
 -- KEYS: class, puts by class. ARGV: class. Returns whether it is there, and its last put.
 return {redis.call('EXISTS', KEYS[1]), redis.call('HGET', KEYS[2], ARGV[1]) or ''}
 """)
 
 REMOVE_CLASS = Script("""
--- KEYS: class, puts by class. ARGV: class, its last put.
+-- KEYS: class, puts by class. ARGV: class, its last put, where it says who put the class.
 -- Returns 0 if there was one since, 1 if the class was not there, 2 if it was removed.
 if (redis.call('HGET', KEYS[2], ARGV[1]) or '') ~= ARGV[2] then return 0 end
-redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1], ARGV[3])
 return 1 + redis.call('DEL', KEYS[1])
 """)

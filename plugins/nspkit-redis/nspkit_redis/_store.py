@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
+from os import urandom
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from nspkit_redis._follow import Follower
 from nspkit_redis._layout import Layout, entry_of, path_of
 from nspkit_redis._pages import pages
 from nspkit_redis._pool import Pool
-from nspkit_redis._scripts import CLASS, LOOK, PUT, REMOVE, REMOVE_CLASS
+from nspkit_redis._scripts import CLASS, LOOK, PUT, PUT_CLASS, REMOVE, REMOVE_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,11 +141,10 @@ class RedisStore:
 
     def put_class(self, class_id: UUID, value: bytes) -> bool:
         """Put a schema that never ends; False, and nothing done, if there is one."""
-        caller = Caller(self._pool)
-        done = caller.ask("SET", self._layout.schema(class_id), value, "NX")
-        if not done and caller.is_repeated:
-            return self.get_class(class_id) == value
-        return bool(done)
+        keys = [self._layout.schema(class_id), self._layout.puts]
+        # Where the answer to the first try is lost, the second one knows it by this.
+        who = urandom(16).hex()
+        return bool(Caller(self._pool).run(PUT_CLASS, keys, [_by(class_id), who, value]))
 
     def remove_class(self, class_id: UUID, check_unused: Callable[[], None]) -> bool:
         """Remove a schema; False if there is none."""
@@ -158,10 +158,14 @@ class RedisStore:
             check_unused()
             if not is_there:
                 return False
-            done = caller.run(REMOVE_CLASS, keys, [text, last])
+            done = caller.run(REMOVE_CLASS, keys, [text, last, _by(class_id)])
             if done:
                 return done == _REMOVED or caller.is_repeated
             is_unheard = caller.is_repeated
         raise TryAgainError(
             f"services of the class {class_id} are registered all the time; try again later"
         )
+
+
+def _by(class_id: UUID) -> str:
+    return f"{class_id} by"

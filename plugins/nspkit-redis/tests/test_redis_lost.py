@@ -73,7 +73,7 @@ def test_what_was_carried_out_unheard_is_no_refusal(
 
 
 def test_a_class_that_was_put_unheard_is_put(servers: Any, stores: Any, monkeypatch: Any) -> None:
-    """And one that somebody else has put is not."""
+    """And one that somebody else has put is not, though it says the same."""
     server = servers().start()
     store = stores(endpoints=server.address)
     store.check()  # from then on a connection is idle, after which another is tried
@@ -91,6 +91,9 @@ def test_a_class_that_was_put_unheard_is_put(servers: Any, stores: Any, monkeypa
     assert store.put_class(UUID(int=1), b"schema")
     lose.append(True)
     assert not store.put_class(UUID(int=1), b"another")
+    lose.append(True)
+    assert not store.put_class(UUID(int=1), b"schema")
+    assert not lose
     assert store.get_class(UUID(int=1)) == b"schema"
 
 
