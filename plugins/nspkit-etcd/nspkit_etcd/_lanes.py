@@ -55,7 +55,16 @@ class _Urls(dict[str, httpx.URL]):
 class Lane:
     """One connection to one endpoint, made by its first request; again where it was closed."""
 
-    __slots__ = ("_lock", "_shut", "_socket", "_transport", "_until", "_urls", "endpoint")
+    __slots__ = (
+        "_lock",
+        "_process",
+        "_shut",
+        "_socket",
+        "_transport",
+        "_until",
+        "_urls",
+        "endpoint",
+    )
 
     def __init__(self, scheme: str, endpoint: str, context: ssl.SSLContext) -> None:
         """Connect to nothing yet."""
@@ -68,6 +77,7 @@ class Lane:
             limits=httpx.Limits(max_connections=1, keepalive_expiry=_EXPIRY),
             socket_options=_keep_alive(),
         )
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._shut = False
@@ -121,7 +131,12 @@ class Lane:
         return response.status_code, b"".join(parts)
 
     def shut(self) -> None:
-        """Have whoever reads or writes on it fail at once; from any thread, and never waiting."""
+        """Have whoever reads or writes on it fail at once; from any thread, and never waiting.
+
+        In a child that was forked: nothing. The connection is the parent's too, who goes on.
+        """
+        if self._process != os.getpid():
+            return
         self._shut = True
         # Who holds the lock is closing it, or doing this.
         if self._lock.acquire(blocking=False):

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from nspkit import Address, ChangeKind, Service, ServiceOperation
+from nspkit import Address, Cancellation, ChangeKind, Service, ServiceOperation
 from nspkit.errors import NotInitialisedError
-from nspkit.registry import EVERYTHING, Key
+from nspkit.registry import EVERYTHING, Key, Mark
 
 PATIENCE = 30.0
 ONE = Key(None, "", "one")
@@ -128,3 +128,26 @@ def test_a_child_waits_for_no_lock_of_its_parent(make_store: Any, settings: Any)
     with store._client._exchange._login, forked(work):
         pass
     assert store.get(ONE) is None
+
+
+@pytest.mark.parametrize("ends", ["closed", "cancelled"])
+def test_a_watch_that_a_child_ends_goes_on_in_its_parent(store: Any, ends: str) -> None:
+    """What the child has is the same connection: to shut it down would shut down the parent's."""
+    cancellation = Cancellation()
+    items = store.follow(EVERYTHING, cancellation, lambda: 0.0)
+    assert [next(items) for _ in range(3)] == [Mark.BEGIN, Mark.LISTED, Mark.NOTHING]
+
+    def work() -> None:
+        if ends == "cancelled":
+            cancellation.cancel()
+        items.close()
+        store.close()
+        gc.collect()
+
+    with forked(work):
+        pass
+    assert store.put(ONE, b"1", ttl=None)
+    with contextlib.closing(items):
+        while (item := next(items)) is Mark.NOTHING:
+            pass
+    assert item.value == b"1"
