@@ -21,6 +21,8 @@ class Held(NamedTuple):
         value: The value.
         revision: Since when the key has it.
         ends: When it is over unless it is renewed, on the monotonic clock.
+        doubtful: Whether something may have been put with it since, by a request whose end is
+            unknown; then the key may have it although another has the higher revision.
     """
 
     lease: int
@@ -28,14 +30,16 @@ class Held(NamedTuple):
     value: bytes
     revision: int
     ends: float
+    doubtful: bool = False
 
 
 class Leases:
     """Who puts a key takes its lease, and gives back the one that the key has then.
 
     So no lease is used by two threads, and none that a key still has is thought to be free: of two
-    leases for one key that came later which has the higher revision, and the other has lost it. No
-    lock is taken; each step is one operation of a dictionary.
+    leases for one key that came later which has the higher revision, and the other has lost it;
+    unless that is in doubt: then it is left to end by itself. No lock is taken; each step is one
+    operation of a dictionary.
     """
 
     def __init__(self) -> None:
@@ -54,7 +58,7 @@ class Leases:
             other = self._held.pop(key, None)
             if other is not None:
                 newer, older = sorted((held, other), key=lambda one: one.revision, reverse=True)
-                if newer.lease != older.lease:
+                if newer.lease != older.lease and not older.doubtful:
                     lost.append(older.lease)
                 held = newer
             if self._held.setdefault(key, held) is held:

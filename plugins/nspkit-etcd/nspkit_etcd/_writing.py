@@ -46,8 +46,11 @@ class Writer:
                 if there is not None:
                     now = held._replace(ends=_end(seconds))
                     return there
+            if held is not None and lease == held.lease:
+                now = held._replace(doubtful=True)  # until it is known how that ends
             lease, revision = self._put(key, value, lease, seconds, expected)
             if revision is None:
+                now = held
                 if held is None or lease != held.lease:
                     lost.append(lease)
                 return False

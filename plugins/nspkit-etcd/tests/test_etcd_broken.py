@@ -1,0 +1,71 @@
+"""Connections that break, and calls that end in the midst: nobody else comes to harm."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from nspkit_etcd._leases import Held, Leases
+
+from nspkit.errors import TryAgainError
+from nspkit.registry import Key
+
+PATIENCE = 30.0
+ONE = Key(None, "", "one")
+
+_EMPTY = b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"header": {}}'
+
+
+def said(body: Any) -> bytes:
+    """An answer with a message of JSON."""
+    text = json.dumps(body).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
+
+
+# -- what ends in the midst ------------------------------------------------------------------------
+
+
+def test_a_put_whose_end_is_unknown_does_not_take_a_key_that_another_thread_has_put(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came last, on the lease that was taken for the older one: to revoke that removes both."""
+    assert store.put(ONE, b"1", ttl=30)
+    begun, go = threading.Event(), threading.Event()
+    real = store._client.call
+
+    def call(path: str, *more: Any, **options: Any) -> Any:
+        if path != "kv/txn" or threading.current_thread() is not other:
+            return real(path, *more, **options)
+        begun.set()
+        go.wait(PATIENCE)
+        real(path, *more, **options)
+        raise TryAgainError("the answer is lost")
+
+    def work() -> None:
+        with suppress(TryAgainError):
+            store.put(ONE, b"2", ttl=30)
+
+    monkeypatch.setattr(store._client, "call", call)
+    other = threading.Thread(target=work)
+    other.start()
+    assert begun.wait(PATIENCE)
+    assert store.put(ONE, b"3", ttl=30)
+    go.set()
+    other.join(PATIENCE)
+    assert store.get(ONE).value == b"2"
+    assert store.put(ONE, b"4", ttl=30)
+    assert store.get(ONE).value == b"4"
+
+
+def test_a_lease_in_doubt_is_left_to_end_by_itself() -> None:
+    """Where another is newer; it is itself the newer one only if that is known."""
+    leases = Leases()
+    doubtful = Held(1, 30, b"", 5, float("inf"), doubtful=True)
+    assert leases.keep(ONE, Held(2, 30, b"", 6, float("inf"))) == []
+    assert leases.keep(ONE, doubtful) == []
+    assert leases.take(ONE).lease == 2
+    assert leases.keep(ONE, doubtful) == []
+    assert leases.keep(ONE, Held(3, 30, b"", 4, float("inf"))) == [3]
