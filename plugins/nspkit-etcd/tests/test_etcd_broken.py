@@ -69,3 +69,15 @@ def test_a_lease_in_doubt_is_left_to_end_by_itself() -> None:
     assert leases.take(ONE).lease == 2
     assert leases.keep(ONE, doubtful) == []
     assert leases.keep(ONE, Held(3, 30, b"", 4, float("inf"))) == [3]
+
+
+@pytest.mark.parametrize(("created", "removed"), [(9, True), (3, False)])
+def test_a_removal_in_doubt_tells_what_was_put_anew_from_what_was_replaced(
+    fake: Any, make_store: Any, created: int, removed: bool
+) -> None:
+    """What has begun after the version that was to go is proof that this has gone."""
+    there = {"mod_revision": "9", "create_revision": str(created)}
+    found = {"header": {"revision": "12"}, "responses": [{"response_range": {"kvs": [there]}}]}
+    server = fake(None, said(found))
+    store = make_store(endpoints=server.endpoint, timeout=PATIENCE)
+    assert store.remove(ONE, 7) is removed
