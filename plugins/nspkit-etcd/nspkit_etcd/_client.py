@@ -167,18 +167,26 @@ class Client:
                         failures[endpoint] = failure
                     if over:
                         raise _failures.too_slow(self.location, _reasons(failures)) from failure
-                    if failure.kind is Kind.LOST or _broken_twice(before, failure):
+                    if self._is_lost(endpoint, before, failure):
                         left.remove(endpoint)
                 else:
-                    self._first = self._endpoints.index(endpoint)
+                    self._note(endpoint, order)
                     return done, doubtful
             if left:
                 waiter.wait(min(_PAUSE, max(0.0, until - monotonic())))
         raise _failures.away(self.location, _reasons(failures))
 
+    def _is_lost(self, endpoint: str, before: FailedError | None, now: FailedError) -> bool:
+        """Say whether a server need not be asked once more."""
+        if now.kind is not Kind.BROKEN:
+            return now.kind is Kind.LOST
+        self._exchange.renew(endpoint)
+        return before is not None and before.kind is Kind.BROKEN
 
-def _broken_twice(before: FailedError | None, now: FailedError) -> bool:
-    return before is not None and before.kind is Kind.BROKEN and now.kind is Kind.BROKEN
+    def _note(self, endpoint: str, order: list[str]) -> None:
+        """Ask this server first from now on, unless only this one could be asked."""
+        if len(order) > 1:
+            self._first = self._endpoints.index(endpoint)
 
 
 def _reasons(failures: dict[str, FailedError]) -> str:

@@ -81,6 +81,13 @@ class Exchange:
         self.heard = dict.fromkeys(endpoints, 0.0)
         """When each server has answered last, on the monotonic clock."""
 
+    def renew(self, endpoint: str) -> None:
+        """Close the idle connections to a server that has broken one: it may have been restarted.
+
+        Each of them would break too, and a server that breaks all of them counts as away.
+        """
+        self._lanes.drop(endpoint)
+
     def close(self) -> None:
         """Close the idle connections; no server is asked or told anything."""
         self._lanes.close()

@@ -8,14 +8,11 @@ import socket
 import ssl
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
 from nspkit.errors import NotInitialisedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _IDLE = 32
 """How many idle connections are kept for each endpoint: as many as a host has calls at once."""
@@ -239,6 +236,15 @@ class Lanes:
         else:
             lane.close()
 
+    def drop(self, endpoint: str) -> None:
+        """Close what is idle at one endpoint."""
+        idle = self._idle[endpoint]
+        while True:
+            try:
+                idle.pop().close()
+            except IndexError:
+                break
+
     def close(self) -> None:
         """Close what is idle; what is in use is closed by who uses it. In a child: nothing."""
         self._closed = True
@@ -246,13 +252,5 @@ class Lanes:
             self._close_idle()
 
     def _close_idle(self) -> None:
-        for lane in self._all():
-            lane.close()
-
-    def _all(self) -> Iterator[Lane]:
-        for idle in self._idle.values():
-            while True:
-                try:
-                    yield idle.pop()
-                except IndexError:
-                    break
+        for endpoint in self._idle:
+            self.drop(endpoint)

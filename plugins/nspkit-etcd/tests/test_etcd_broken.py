@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from nspkit_etcd._leases import Held, Leases
+from nspkit_etcd._waiter import Waiter
 
 from nspkit.errors import TryAgainError
 from nspkit.registry import Key
@@ -23,6 +24,34 @@ def said(body: Any) -> bytes:
     """An answer with a message of JSON."""
     text = json.dumps(body).encode()
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
+
+
+# -- connections -----------------------------------------------------------------------------------
+
+
+def test_after_one_has_broken_no_other_idle_one_is_tried(fake: Any, make_store: Any) -> None:
+    """The server was restarted, perhaps, and each of them would break: that is not "away"."""
+    server = fake(_EMPTY, _EMPTY, _EMPTY, _EMPTY, None, _EMPTY)
+    store = make_store(endpoints=server.endpoint, timeout=PATIENCE)
+    lanes = store._client._exchange._lanes
+    found = [lanes.take(server.endpoint) for _ in range(4)]
+    for lane in found:
+        lane.post("/v3/kv/range", b"{}", "", float("inf"))
+        lanes.give(lane)
+    assert store.get(ONE) is None
+    assert len(lanes._idle[server.endpoint]) == 1
+    assert lanes._idle[server.endpoint][0] not in found
+
+
+def test_who_asks_one_server_does_not_have_the_others_ask_it_first(
+    fake: Any, make_store: Any
+) -> None:
+    """It may be the slow one, which a watch has to ask whether it is there."""
+    first, second = fake(_EMPTY), fake(_EMPTY)
+    store = make_store(endpoints=[first.endpoint, second.endpoint], timeout=PATIENCE)
+    store._client.call("kv/range", {}, Waiter(), at=second.endpoint)
+    store.get(ONE)
+    assert (len(first.asked), len(second.asked)) == (1, 1)
 
 
 # -- what ends in the midst ------------------------------------------------------------------------
