@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +25,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+_TURN = 0.02
+"""Seconds after which who waits for another to log in looks again."""
 
 
 class Kind(Enum):
@@ -77,7 +80,7 @@ class Exchange:
         self._lanes = Lanes(endpoints, context)
         self._user, self._password = user, password
         self._token: str | None = None if user else ""
-        self._login = threading.Lock()
+        self._turn: dict[str, object] = {}
         self.heard = dict.fromkeys(endpoints, 0.0)
         """When each server has answered last, on the monotonic clock."""
 
@@ -142,7 +145,7 @@ class Exchange:
         self, endpoint: str, work: Callable[[str], T | Refusal], waiter: Waiter, until: float
     ) -> T:
         """Do it, once more with a new token if the server does not know the old one."""
-        self._lanes.check()  # before the lock, which a forked child may find held by nobody
+        self._lanes.check()  # before the turn, which a forked child may find to be nobody's
         token = self._token_at(endpoint, waiter, until)
         outcome = work(token)
         if isinstance(outcome, Refusal) and outcome.wants_login() and self._user:
@@ -163,16 +166,21 @@ class Exchange:
         token = self._token
         if token is not None:
             return token
-        # One logs in for all: it costs the server a tenth of a second of its processor.
-        if not self._login.acquire(timeout=max(0.0, until - monotonic())):
-            raise FailedError("it takes too long to log in", Kind.LOST, sent=False)
+        # One logs in for all: it costs the server a tenth of a second of its processor. No lock:
+        # who waits for one cannot be cancelled, and an interrupt may leave it held for ever.
+        own = object()
         try:
+            while self._turn.setdefault("login", own) is not own:
+                if waiter.is_over() or monotonic() >= until:
+                    raise FailedError("it takes too long to log in", Kind.LOST, sent=False)
+                waiter.wait(min(_TURN, max(0.0, until - monotonic())))
             token = self._token
             if token is None:
                 token = self._token = self._log_in(endpoint, waiter, until)
             return token
         finally:
-            self._login.release()
+            if self._turn.get("login") is own:
+                del self._turn["login"]
 
     def _log_in(self, endpoint: str, waiter: Waiter, until: float) -> str:
         content = _Hidden(json.dumps({"name": self._user, "password": self._password}).encode())

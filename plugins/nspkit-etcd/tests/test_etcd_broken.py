@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from nspkit_etcd._leases import Held, Leases
 from nspkit_etcd._waiter import Waiter
 
+from nspkit import Cancellation
 from nspkit.errors import TryAgainError
 from nspkit.registry import Key
 
@@ -52,6 +54,54 @@ def test_who_asks_one_server_does_not_have_the_others_ask_it_first(
     store._client.call("kv/range", {}, Waiter(), at=second.endpoint)
     store.get(ONE)
     assert (len(first.asked), len(second.asked)) == (1, 1)
+
+
+# -- logging in ------------------------------------------------------------------------------------
+
+
+def test_who_waits_for_another_to_log_in_can_be_cancelled(fake: Any, make_store: Any) -> None:
+    """The other may have to wait for a frozen server."""
+    server = fake(b"")
+    store = make_store(endpoints=server.endpoint, timeout=3600, user="app", password="secret")
+    cancellations = [Cancellation(), Cancellation()]
+
+    def work(cancellation: Cancellation) -> None:
+        with suppress(TryAgainError):
+            store.get(ONE, cancellation)
+
+    threads = [threading.Thread(target=work, args=(one,)) for one in cancellations]
+    pause = threading.Event()
+    threads[0].start()
+    while not server.asked:
+        pause.wait(0.01)
+    threads[1].start()
+    until = time.monotonic() + PATIENCE
+    while not cancellations[1]._waiting and time.monotonic() < until:
+        pause.wait(0.01)
+    cancellations[1].cancel()
+    threads[1].join(PATIENCE)
+    ended = not threads[1].is_alive()
+    cancellations[0].cancel()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert ended
+    assert len(server.asked) == 1
+
+
+def test_an_interrupted_login_keeps_nobody_from_another(
+    fake: Any, make_store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the next one's turn."""
+    server = fake(said({"token": "t.1"}), _EMPTY)
+    store = make_store(endpoints=server.endpoint, timeout=PATIENCE, user="app", password="secret")
+
+    def interrupt(*_arguments: Any) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(store._client._exchange, "_log_in", interrupt)
+        store.get(ONE)
+    assert store.get(ONE) is None
 
 
 # -- what ends in the midst ------------------------------------------------------------------------

@@ -125,8 +125,11 @@ def test_a_child_waits_for_no_lock_of_its_parent(make_store: Any, settings: Any)
         with pytest.raises(NotInitialisedError, match="forked"):
             store.get(ONE)
 
-    with store._client._exchange._login, forked(work):
+    turn = store._client._exchange._turn
+    turn["login"] = object()
+    with forked(work):
         pass
+    del turn["login"]
     assert store.get(ONE) is None
 
 
