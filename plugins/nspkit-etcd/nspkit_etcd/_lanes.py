@@ -37,6 +37,31 @@ class SlowError(Exception):
     """An answer was not complete in its time."""
 
 
+class _Deadline:
+    """Until when an answer has to be there, on the monotonic clock."""
+
+    __slots__ = ("at",)
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def left(self) -> float | None:
+        """Return the seconds that are left, as a socket takes them."""
+        return None if self.at == math.inf else max(_SHORTEST, self.at - monotonic())
+
+    def bound(self, stream: Any) -> None:
+        """Have each read take what is left: httpx gives all those of a header the same time."""
+        read = stream.read
+
+        def bounded(size: int, timeout: float | None = None) -> bytes:
+            if monotonic() > self.at:
+                raise SlowError
+            part: bytes = read(size, timeout=self.left())
+            return part
+
+        stream.read = bounded
+
+
 class _Urls(dict[str, httpx.URL]):
     """The URLs of one endpoint, by their path."""
 
@@ -53,12 +78,12 @@ class Lane:
     """One connection to one endpoint, made by its first request; again where it was closed."""
 
     __slots__ = (
+        "_deadline",
         "_lock",
         "_process",
         "_shut",
         "_socket",
         "_transport",
-        "_until",
         "_urls",
         "endpoint",
     )
@@ -78,7 +103,7 @@ class Lane:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._shut = False
-        self._until = 0.0
+        self._deadline = _Deadline()
 
     def send(self, path: str, content: bytes, token: str, until: float) -> httpx.Response:
         """Send a request and return the response, whose body is not read yet.
@@ -89,7 +114,7 @@ class Lane:
         headers = {"content-type": "application/json", "grpc-metadata-hasleader": "true"}
         if token:
             headers["authorization"] = token
-        self._until = until
+        self._deadline.at = until
         limits: dict[str, float | None] = {}
         self._limit(limits)
 
@@ -99,6 +124,9 @@ class Lane:
                 self._limit(limits)
             elif name == "connection.connect_tcp.complete":
                 self._note(info["return_value"].get_extra_info("socket"))
+                self._deadline.bound(info["return_value"])
+            elif name == "connection.start_tls.complete":
+                self._deadline.bound(info["return_value"])
 
         request = httpx.Request(
             "POST",
@@ -118,14 +146,9 @@ class Lane:
         """
         response = self.send(path, content, token, until)
         try:
-            parts: list[bytes] = []
-            for part in response.iter_raw():
-                parts.append(part)
-                if monotonic() > until:
-                    raise SlowError
+            return response.status_code, b"".join(response.iter_raw())
         finally:
             response.close()
-        return response.status_code, b"".join(parts)
 
     def shut(self) -> None:
         """Have whoever reads or writes on it fail at once; from any thread, and never waiting.
@@ -155,11 +178,10 @@ class Lane:
         Unless nobody could cut it short: then it ends with its time.
         """
         if self._socket is not None:
-            self._until = math.inf
+            self._deadline.at = math.inf
 
     def _limit(self, limits: dict[str, float | None]) -> None:
-        until = self._until
-        left = None if until == math.inf else max(_SHORTEST, until - monotonic())
+        left = self._deadline.left()
         for step in ("connect", "read", "write", "pool"):
             limits[step] = left
 

@@ -45,6 +45,28 @@ def test_after_one_has_broken_no_other_idle_one_is_tried(fake: Any, make_store: 
     assert lanes._idle[server.endpoint][0] not in found
 
 
+def test_a_header_that_drips_is_not_waited_for(fake: Any, make_store: Any) -> None:
+    """Each byte comes in time, but not all of them."""
+    server = fake(b"HTTP/1.1 200 OK\r\nX-Long: ", drips=b"x")
+    store = make_store(endpoints=server.endpoint, timeout=0.3)
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            store.get(ONE)
+        except TryAgainError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(PATIENCE)
+    ended = not thread.is_alive()
+    server.close()
+    thread.join(PATIENCE)
+    assert ended
+    assert "in time" in str(errors[0])
+
+
 def test_who_asks_one_server_does_not_have_the_others_ask_it_first(
     fake: Any, make_store: Any
 ) -> None:
