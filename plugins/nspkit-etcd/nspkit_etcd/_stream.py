@@ -73,6 +73,13 @@ class Stream:
 
     def close(self) -> None:
         """End it: nothing is sent, and nobody waited for but the thread, which is cut short."""
+        try:
+            self._end()
+        except BaseException:  # of an interrupt: nothing may be left all the same
+            self._end()
+            raise
+
+    def _end(self) -> None:
         self._closed = True
         self._lane.shut()
         self._room.release()

@@ -65,7 +65,8 @@ class Waiter:
 
     def leave(self, lane: Lane) -> bool:
         """Note that it waits there no more; False if the connection may have been shut down."""
-        self._lanes.remove(lane)
+        if lane in self._lanes:  # not after an interrupted close, which is done once more
+            self._lanes.remove(lane)
         return not self.cancelled
 
     def _cancel(self) -> None:

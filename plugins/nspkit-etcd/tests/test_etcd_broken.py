@@ -14,7 +14,8 @@ from nspkit_etcd._waiter import Waiter
 
 from nspkit import Cancellation
 from nspkit.errors import TryAgainError
-from nspkit.registry import Key
+from nspkit.registry import EVERYTHING, Key, Mark
+from nspkit.testing import LeakReport
 
 PATIENCE = 30.0
 ONE = Key(None, "", "one")
@@ -127,6 +128,39 @@ def test_an_interrupted_login_keeps_nobody_from_another(
 
 
 # -- what ends in the midst ------------------------------------------------------------------------
+
+
+def test_an_interrupted_close_of_a_watch_leaves_nothing(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No thread and no connection."""
+    store.get(ONE)
+    join = threading.Thread.join
+    interrupts = iter([True])
+
+    def interrupted(self: threading.Thread, timeout: float | None = None) -> None:
+        if self.name.startswith("nspkit-etcd") and next(interrupts, False):
+            raise KeyboardInterrupt
+        join(self, timeout)
+
+    waiters: list[Waiter] = []
+    enter = Waiter.enter
+
+    def note(self: Waiter, lane: Any) -> None:
+        waiters.append(self)
+        enter(self, lane)
+
+    with LeakReport() as leaks:
+        items = store.follow(EVERYTHING, Cancellation(), lambda: 0.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(Waiter, "enter", note)
+            assert [next(items) for _ in range(3)] == [Mark.BEGIN, Mark.LISTED, Mark.NOTHING]
+            patch.setattr(threading.Thread, "join", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                items.close()
+        assert all(waiter._lanes == [] for waiter in waiters)
+        store.close()
+    assert not leaks, str(leaks)
 
 
 def test_a_put_whose_end_is_unknown_does_not_take_a_key_that_another_thread_has_put(
