@@ -155,7 +155,7 @@ class Lane:
 
         In a child that was forked: nothing. The connection is the parent's too, who goes on.
         """
-        if self._process != os.getpid():
+        if self.is_of_parent():
             return
         self._shut = True
         # Who holds the lock is closing it, or doing this.
@@ -164,6 +164,10 @@ class Lane:
                 _shut_down(self._socket)
             finally:
                 self._lock.release()
+
+    def is_of_parent(self) -> bool:
+        """Say whether this process was forked from the one that made it."""
+        return self._process != os.getpid()
 
     def close(self) -> None:
         """Close it; nothing is sent. Nobody may be using it."""

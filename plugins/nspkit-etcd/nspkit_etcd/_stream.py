@@ -72,7 +72,12 @@ class Stream:
         return outcome
 
     def close(self) -> None:
-        """End it: nothing is sent, and nobody waited for but the thread, which is cut short."""
+        """End it: nothing is sent, and nobody waited for but the thread, which is cut short.
+
+        In a child that was forked: nothing. There is no thread, and its locks may be held for ever.
+        """
+        if self._lane.is_of_parent():
+            return
         try:
             self._end()
         except BaseException:  # of an interrupt: nothing may be left all the same

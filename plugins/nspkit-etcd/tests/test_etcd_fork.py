@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from nspkit_etcd._waiter import Waiter
 
 from nspkit import Address, Cancellation, ChangeKind, Service, ServiceOperation
 from nspkit.errors import NotInitialisedError
@@ -154,3 +155,27 @@ def test_a_watch_that_a_child_ends_goes_on_in_its_parent(store: Any, ends: str) 
         while (item := next(items)) is Mark.NOTHING:
             pass
     assert item.value == b"1"
+
+
+def test_a_child_waits_for_no_lock_of_a_connection(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of the parent may have held it, which the child does not have."""
+    lanes: list[Any] = []
+    enter = Waiter.enter
+
+    def note(self: Waiter, lane: Any) -> None:
+        lanes.append(lane)
+        enter(self, lane)
+
+    monkeypatch.setattr(Waiter, "enter", note)
+    items = store.follow(EVERYTHING, Cancellation(), lambda: 0.0)
+    assert [next(items) for _ in range(3)] == [Mark.BEGIN, Mark.LISTED, Mark.NOTHING]
+
+    def work() -> None:
+        items.close()
+        store.close()
+
+    with lanes[-1]._lock, forked(work):
+        pass
+    items.close()
