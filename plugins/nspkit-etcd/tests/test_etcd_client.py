@@ -169,7 +169,7 @@ def test_what_passes_is_asked_again(fake: Any, make_store: Any) -> None:
 def test_what_passes_is_asked_for_so_long_only(fake: Any, make_store: Any) -> None:
     """Then the caller is told what it says."""
     server = fake(http(b'{"code": 14, "message": "etcdserver: no leader"}', "503 Oh"))
-    store = make_store(endpoints=server.endpoint, timeout=0.2)
+    store = make_store(endpoints=server.endpoint, timeout=1)
     with pytest.raises(TryAgainError, match="no leader"):
         store.get(ONE)
     assert len(server.asked) > 1
@@ -182,7 +182,7 @@ def test_an_answer_that_drips_is_not_waited_for(fake: Any, make_store: Any) -> N
     began = time.monotonic()
     with pytest.raises(TryAgainError, match="in time"):
         store.get(ONE)
-    assert time.monotonic() - began < 3  # ten times the limit
+    assert time.monotonic() - began < PATIENCE  # all of it would take a quarter of an hour
 
 
 def test_a_server_is_spoken_to_by_ip_version_6(fake: Any, make_store: Any) -> None:
