@@ -10,7 +10,7 @@ from nspkit_etcd._following import Follower
 from nspkit_etcd._layout import Layout, decoded, encoded
 from nspkit_etcd._pages import Pages
 from nspkit_etcd._waiter import Waiter
-from nspkit_etcd._writing import Writer, read_of
+from nspkit_etcd._writing import Writer, is_gone, read_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,20 +121,24 @@ class EtcdStore:
             NspError: What ``check_unused`` raised, or etcd refuses it.
         """
         place = encoded(self._layout.schema(class_id))
-        doubtful = False
+        doubtful: str | None = None  # the version that an attempt may have removed
         for _ in range(_TRIES):
             answer = self._client.call("kv/range", {"key": place}, Waiter())
-            if not answer.body.get("kvs"):
-                return doubtful  # by an earlier attempt, then
+            found = answer.body.get("kvs")
+            if not found:
+                return doubtful is not None  # by an earlier attempt, then
+            if doubtful is not None and is_gone(found[0], doubtful):
+                return True  # and somebody has put it anew
             check_unused()
             body = {
-                "compare": self._as_it_was(class_id, answer.body["kvs"][0], answer.revision),
+                "compare": self._as_it_was(class_id, found[0], answer.revision),
                 "success": [{"request_delete_range": {"key": place}}],
             }
             removal = self._client.call("kv/txn", body, Waiter())
             if removal.succeeded:
                 return True
-            doubtful = doubtful or removal.doubtful
+            if removal.doubtful:
+                doubtful = found[0]["mod_revision"]
         raise TryAgainError(
             f"services of the class {class_id} were registered in {self.location} all the time: "
             "try again later"

@@ -76,7 +76,7 @@ class Writer:
         try:
             answer = self._client.call("kv/txn", body, Waiter())
             # Where an earlier attempt may have removed it, that it is gone is what was wanted.
-            gone = answer.succeeded or (answer.doubtful and _is_gone(read_of(answer), version))
+            gone = answer.succeeded or (answer.doubtful and is_gone(read_of(answer), version))
         finally:
             if held is not None:
                 self._revoke([held.lease] if gone else self._leases.keep(key, held))
@@ -171,7 +171,7 @@ def _is_of(place: bytes, version: object) -> dict[str, Any]:
     return compare | {"target": "MOD", "mod_revision": str(version)}
 
 
-def _is_gone(there: dict[str, Any] | None, version: object) -> bool:
+def is_gone(there: dict[str, Any] | None, version: object) -> bool:
     """Say whether a version was removed; what is there now may have been put after that."""
     return there is None or int(there.get("create_revision", 0)) > int(str(version))
 

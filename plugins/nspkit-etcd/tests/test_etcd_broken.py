@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import uuid
 from contextlib import suppress
 from typing import Any
 
@@ -216,3 +217,20 @@ def test_a_removal_in_doubt_tells_what_was_put_anew_from_what_was_replaced(
     server = fake(None, said(found))
     store = make_store(endpoints=server.endpoint, timeout=PATIENCE)
     assert store.remove(ONE, 7) is removed
+
+
+@pytest.mark.parametrize(("created", "asked"), [(9, 4), (3, 5)])
+def test_a_class_that_was_put_anew_after_its_removal_stays(
+    fake: Any, make_store: Any, created: int, asked: int
+) -> None:
+    """Only the one that was to go is removed, though nobody said that it was."""
+
+    def found(mod: int, create: int) -> bytes:
+        record = {"key": "eA==", "mod_revision": str(mod), "create_revision": str(create)}
+        return said({"header": {"revision": "12"}, "kvs": [record]})
+
+    done = said({"header": {}, "succeeded": True})
+    server = fake(found(3, 3), None, _EMPTY, found(9, created), done)
+    store = make_store(endpoints=server.endpoint, timeout=PATIENCE)
+    assert store.remove_class(uuid.UUID(int=1), lambda: None)
+    assert len(server.asked) == asked
