@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,6 +17,8 @@ from nspkit_etcd._settings import settings_in
 from nspkit_etcd._store import EtcdStore
 
 import nspkit
+from nspkit import Cancellation
+from nspkit.registry import EVERYTHING, Entry, Mark, Scope
 
 PATIENCE = 30.0
 
@@ -74,6 +77,47 @@ def make_host() -> Iterator[MakeHost]:
 def host(make_host: MakeHost, settings: dict[str, Any]) -> nspkit.Host:
     """A host at the server that all share."""
     return make_host(**settings)
+
+
+# -- who follows -----------------------------------------------------------------------------------
+
+
+class Feed:
+    """What a follower is told, without the marks that nothing has happened."""
+
+    def __init__(
+        self, store: Any, scope: Scope = EVERYTHING, patience: Callable[[], float] = lambda: 60.0
+    ) -> None:
+        self.cancellation = Cancellation(time.monotonic() + PATIENCE)
+        self.items = store.follow(scope, self.cancellation, patience)
+
+    def next(self) -> Any:
+        """The next item, shortened."""
+        item = next(self.items)
+        if isinstance(item, Entry):
+            return item.key, item.value
+        return item
+
+    def listed(self) -> list[Any]:
+        """All items up to the end of the list."""
+        found = []
+        while (item := self.next()) is not Mark.LISTED:
+            found.append(item)
+        return found
+
+
+@pytest.fixture
+def follow(store: Any) -> Iterator[Callable[..., Feed]]:
+    """A function that begins to follow; all are closed in the end."""
+    feeds: list[Feed] = []
+
+    def begin(*arguments: Any, at: Any = store) -> Feed:
+        feeds.append(Feed(at, *arguments))
+        return feeds[-1]
+
+    yield begin
+    for feed in feeds:
+        feed.items.close()
 
 
 # -- servers that say what a test wants ------------------------------------------------------------
