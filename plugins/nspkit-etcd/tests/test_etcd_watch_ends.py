@@ -49,7 +49,7 @@ def test_it_ends_at_once_when_it_is_cancelled(store: Any, follow: Any) -> None:
 
 def test_it_ends_when_its_time_is_over(store: Any) -> None:
     """Nobody has to cancel it."""
-    items = store.follow(EVERYTHING, Cancellation(time.monotonic() + 0.3), lambda: 60.0)
+    items = store.follow(EVERYTHING, Cancellation(time.monotonic() + 2), lambda: 60.0)
     assert [item for item in items if item is not Mark.NOTHING] == [Mark.BEGIN, Mark.LISTED]
     assert watchers() == []
 
