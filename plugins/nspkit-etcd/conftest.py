@@ -73,6 +73,8 @@ class Etcd:
             # With these a lease can be of one second, and a busy machine need not elect for ever.
             "--heartbeat-interval", "40", "--election-timeout", "600", *more,
         ]  # fmt: skip
+        if shutil.which("setpriv"):  # so that it does not outlive a run that is killed
+            self.command[:0] = ["setpriv", "--pdeathsig", "KILL"]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
