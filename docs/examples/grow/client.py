@@ -11,4 +11,5 @@ with nspkit.Host.from_file("nspkit.toml") as host:
                 break
             found = host.lookup("web", service_class="_http._tcp", namespace=REGISTRY)
             for service in found:
-                print("at", *(f"{one.host}:{one.port}" for one in service.addresses), flush=True)
+                for address in service.addresses:
+                    print(f"at {address.host}:{address.port}", flush=True)
