@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
+import re
 import shutil
 import signal
 import socket
@@ -42,10 +45,11 @@ def folder(nspkit: Installation, checkout: Path) -> Path:
 def etcd(program: Callable[[str], str], tmp_path: Path) -> Iterator[int]:
     """The port of an etcd with nothing in it."""
     path, ports = program("etcd"), []
-    for _ in range(2):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
+    while len(ports) < 2:
+        port = random.randint(12_000, 32_000)  # below those that the system gives to clients
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            ports.append(port)
     client, peer = (f"http://127.0.0.1:{port}" for port in ports)
     command = [path, "--data-dir", str(tmp_path / "etcd"), "--log-level", "error"]
     command += ["--listen-client-urls", client, "--advertise-client-urls", client]
@@ -122,3 +126,24 @@ def test_then_it_is_a_server(
     settings = settings.replace("localhost:2379", f"127.0.0.1:{etcd}")
     as_the_page_says(nspkit, foreground, page, settings)
     assert not (folder / "registry.db").exists()
+
+
+def test_what_is_registered_is_taken_along(
+    nspkit: Installation, page: str, folder: Path, etcd: int
+) -> None:
+    """By the commands of the page, and each service is there afterwards."""
+    both = (folder / "sqlite.toml").read_text(encoding="utf-8")
+    both += f'[providers.etcd]\nendpoints = "127.0.0.1:{etcd}"\n'
+    (folder / "nspkit.toml").write_text(both, encoding="utf-8")
+    nspkit.environment["NSPKIT_CONFIG"] = "nspkit.toml"
+    for number in range(3):
+        command = ("set", f"web{number}", "--class", "80/tcp", "--address", f"192.0.2.{number}:80")
+        assert nspkit.run(*command, "--provider", "sqlite")[0] == 0
+    commands = re.findall(r"^\$ nspkit (registry .*)$", page, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        status, output, errors = nspkit.run(*command.split())
+        assert (status, errors) == (0, []), output
+    assert output[-1].startswith("verified: 3 of 3 services")
+    found = nspkit.run("lookup", "--class", "80/tcp", "--provider", "etcd")
+    assert [line.split()[0] for line in found[1]] == ["web0", "web1", "web2"]
