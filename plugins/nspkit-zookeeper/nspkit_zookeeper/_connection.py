@@ -223,7 +223,7 @@ class Connection:
             try:
                 self.wait(pending, until, waiter)
             finally:
-                if pending in self._waiting:
+                with suppress(ValueError):  # it was released
                     self._waiting.remove(pending)
             self.check_here()
 
