@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _LONGEST_PAUSE = 0.5
 """Seconds by which a lease may end late."""
 
+_MOST = 64
+"""So many puts of one key are known; more can only be those of broken connections, long ago."""
+
 
 class Leases:
     """The leases of one session."""
@@ -58,13 +61,26 @@ class Leases:
         with self._lock:
             self._leases.setdefault(key, {})[version] = monotonic() + ttl
 
-    def settle(self, key: Key, version: Version, ttl: float) -> None:
-        """Have a put that was done end after ``ttl`` seconds; it is the only one of its key."""
+    def settle(
+        self, key: Key, version: Version, ttl: float, replaced: Version | None = None
+    ) -> None:
+        """Have a put that was done, in the place of ``replaced``, end after ``ttl`` seconds.
+
+        The others of its key stay: another thread's may have been done after it, and be known of
+        before it. To end one that is not there does nothing.
+        """
         with self._lock:
-            self._leases[key] = {version: monotonic() + ttl}
+            puts = self._leases.setdefault(key, {})
+            for one in tuple(puts):
+                is_before = one.incarnation == version.incarnation and one.number <= version.number
+                if is_before or one == replaced:
+                    del puts[one]
+            puts[version] = monotonic() + ttl
+            while len(puts) > _MOST:
+                del puts[next(iter(puts))]
 
     def discard(self, key: Key, version: Version) -> None:
-        """Forget a put that was not done."""
+        """Forget a put that was not done, or is not there any more."""
         with self._lock:
             puts = self._leases.get(key)
             if puts is not None:
@@ -72,15 +88,15 @@ class Leases:
                 if not puts:
                     del self._leases[key]
 
-    def drop(self, key: Key) -> None:
-        """Have it not end."""
-        with self._lock:
-            self._leases.pop(key, None)
-
     def keep(self, stop: threading.Event) -> None:
         """Be the thread: remove what has ended, until ``stop`` is set."""
         while not stop.wait(self._pause()):
             self._sweep()
+
+    def _expect_again(self, key: Key, version: Version) -> None:
+        with self._lock:
+            # Who has put it again meanwhile has found it there: then it ends when that one says.
+            self._leases.setdefault(key, {}).setdefault(version, monotonic())
 
     def _pause(self) -> float:
         with self._lock:
@@ -98,7 +114,7 @@ class Leases:
             if not pending.ready():
                 self._ending.append((key, version, pending))
             elif not _was_answered(pending):
-                self.expect(key, version, 0.0)
+                self._expect_again(key, version)
         with self._lock:
             over = [
                 (key, version)

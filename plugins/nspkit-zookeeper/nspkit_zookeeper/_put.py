@@ -11,6 +11,8 @@ from nspkit_zookeeper._failures import LOST
 from nspkit_zookeeper._nodes import Found, packed
 
 if TYPE_CHECKING:
+    from kazoo.exceptions import ZookeeperError
+
     from nspkit.registry import Key
     from nspkit_zookeeper._connection import Connection
     from nspkit_zookeeper._leases import Leases
@@ -40,7 +42,9 @@ class Put:
         self._value = value
         self._ttl = ttl
         self._expected = expected
-        self._intended: Version | None = None
+        # What this put may have done when the connection broke; another server may know later.
+        self._lost: set[Version] = set()
+        self._may_be_ended = False
 
     def run(self) -> bool:
         """Do it; False if what is there is not what was expected.
@@ -48,6 +52,7 @@ class Put:
         Raises:
             NspError: See `Store.put`.
         """
+        self._connection.check_here()  # before the lock of the leases, which a child may find held
         until = self._connection.until()
         lapsed = None if self._ttl is None else self._leases.touch(self._key, self._ttl)
         # What this session has not put is most likely not there: then nobody need look.
@@ -55,28 +60,32 @@ class Put:
         if is_new and self._written(None, until):
             return True
         while True:
-            found = self._writing.read(self._key)
+            found, is_clear = self._writing.read(self._key), True
             if self._is_done(found, lapsed=lapsed is True):
                 return True
             if not self._is_expected(found):
                 return False
             if lapsed and found is not None and found.owner == self._connection.session:
-                found, lapsed = self._ended(found, until), False
-            if self._written(found, until):
+                conflict = self._end(found, until)
+                lapsed = isinstance(conflict, LOST)
+                is_clear, found = conflict is None, None
+            if is_clear and self._written(found, until):
                 return True
             self._writing.check_time(until, self._key.name)
 
     def _is_expected(self, found: Found | None) -> bool:
         if self._expected is ANYTHING:
             return True
-        return (None if found is None else found.version) == self._expected
+        if found is None:
+            return self._expected is None or self._may_be_ended
+        return found.version == self._expected
 
     def _is_done(self, found: Found | None, *, lapsed: bool) -> bool:
         """Say whether it is there, by this put or an earlier one; its lease goes on then."""
         if found is None or found.value != self._value:
             return False
         goes_on = not lapsed and found.owner == self._owner() and self._is_expected(found)
-        if goes_on or found.version == self._intended:
+        if goes_on or found.version in self._lost:
             self._remember(found.version)
             return True
         return False
@@ -84,26 +93,27 @@ class Put:
     def _owner(self) -> int | None:
         return 0 if self._ttl is None else self._connection.session
 
-    def _remember(self, version: Version) -> None:
-        if self._ttl is None:
-            self._leases.drop(self._key)
-        else:
-            self._leases.settle(self._key, version, self._ttl)
+    def _remember(self, version: Version, replaced: Version | None = None) -> None:
+        if self._ttl is not None:
+            self._leases.settle(self._key, version, self._ttl, replaced)
+        elif replaced is not None:
+            self._leases.discard(self._key, replaced)
 
-    def _ended(self, found: Found, until: float) -> Found | None:
-        """End a lease that is over, so that all see that it was; return what is there then."""
+    def _end(self, found: Found, until: float) -> ZookeeperError | None:
+        """End a lease that is over, so that all see that it was; return why that was not done."""
         transaction = self._connection.client.transaction()
-        self._writing.commit(self._writing.unmake(self._key, found.version, transaction), until)
-        if self._expected == found.version:
-            self._expected = None
-        return None
+        self._writing.unmake(self._key, found.version, transaction)
+        conflict = self._writing.commit(transaction, until)
+        if self._expected == found.version and (conflict is None or isinstance(conflict, LOST)):
+            self._may_be_ended = True
+        return conflict
 
     def _written(self, found: Found | None, until: float) -> bool:
         """Put it in the place of what was found; False if it has to be looked at again."""
         transaction = self._connection.client.transaction()
         lasting = self._ttl is None
         if found is not None and found.version.incarnation and found.owner == self._owner():
-            self._intended = found.version.next()
+            intended = found.version.next()
             # It raises the conflict if the node was made anew since.
             transaction.check(self._nodes.index(self._key, found.version), -1)
             data = packed(self._value, found.version)
@@ -111,20 +121,21 @@ class Put:
         else:
             if found is not None:
                 self._writing.unmake(self._key, found.version, transaction)
-            self._intended = self._writing.make(
+            intended = self._writing.make(
                 self._key, self._value, lasting=lasting, transaction=transaction
             )
         if self._ttl is not None:
             # Before it is sent: if nobody learns what became of it, it ends all the same.
-            self._leases.expect(self._key, self._intended, self._ttl)
+            self._leases.expect(self._key, intended, self._ttl)
         conflict = self._writing.commit(transaction, until)
         if conflict is None:
-            self._remember(self._intended)
+            self._remember(intended, None if found is None else found.version)
             return True
         if isinstance(conflict, LOST):
+            self._lost.add(intended)
             return False
-        self._leases.discard(self._key, self._intended)
-        if isinstance(conflict, NoNodeError) and self._intended.number == 0:
+        if intended not in self._lost:
+            self._leases.discard(self._key, intended)
+        if isinstance(conflict, NoNodeError) and intended.number == 0:
             self._writing.make_parents(self._nodes.leaf(self._key), until=until)
-        self._intended = None
         return False

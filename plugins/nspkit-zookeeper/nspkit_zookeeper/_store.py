@@ -89,12 +89,13 @@ class ZookeeperStore:
         """Remove an entry; False if it is not that version any more."""
         if not isinstance(version, Version):
             return False
+        self._connection.check_here()
         until, lost = self._connection.until(), False
-        self.leases.drop(key)
         while True:
             transaction = self._connection.client.transaction()
             conflict = self._writing.commit(self._writing.unmake(key, version, transaction), until)
             if conflict is None:
+                self.leases.discard(key, version)
                 self._writing.tidy(key)
                 return True
             if not isinstance(conflict, LOST):
