@@ -102,7 +102,7 @@ class Leases:
         with self._lock:
             ends = (end for puts in self._leases.values() for end in puts.values())
             first = min(ends, default=None)
-        if first is None:
+        if first is None or not self._is_connected():
             return _LONGEST_PAUSE
         return min(_LONGEST_PAUSE, max(0.02, first - monotonic()))
 

@@ -37,7 +37,7 @@ class Way:
         self.by_name = scope.name is not None
         self.single = scope.exact()
         if self.single is not None:
-            self.roots = [nodes.leaf(self.single)]
+            self.roots = [nodes.leaf(self.single)] if nodes.has_room(self.single) else []
         elif scope.name is not None:
             self.roots = [nodes.bucket(scope.name)]
         elif scope.class_id is None:

@@ -99,6 +99,13 @@ class Nodes:
         """Return the path of an instance."""
         return f"{self.services}/{key.path()}"
 
+    def has_room(self, key: Key) -> bool:
+        """Say whether there can be a node of that name: a server ends the session of who asks more.
+
+        One is never put that has not; see `LARGEST`.
+        """
+        return len(self.leaf(key)) <= LARGEST
+
     def key(self, leaf: str) -> Key:
         """Return the key of an instance's path.
 

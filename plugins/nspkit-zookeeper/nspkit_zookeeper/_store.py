@@ -58,6 +58,8 @@ class ZookeeperStore:
 
     def get(self, key: Key, cancellation: Cancellation | None = None) -> Entry | None:
         """Return the newest entry under a key; None if there is none."""
+        if not self._nodes.has_room(key):
+            return None
         found = self._writing.read(key, Waiter(cancellation))
         return None if found is None else Entry(key, found.value, found.version)
 

@@ -18,8 +18,9 @@ from nspkit_zookeeper._leases import Leases
 from nspkit_zookeeper._nodes import Version
 from nspkit_zookeeper._settings import zookeeper_settings
 
+from nspkit import Cancellation
 from nspkit.errors import NotInitialisedError, TryAgainError
-from nspkit.registry import Key
+from nspkit.registry import Key, Mark, Scope
 
 CLASS = uuid.UUID("6f1c9f0e-3c7a-4d4e-9a43-5c6f2f1f0a01")
 WEB = Key(CLASS, "", "web")
@@ -242,3 +243,29 @@ def test_a_child_does_not_wait_for_a_lock_of_the_leases(store: Any) -> None:
     finally:
         child.kill()
         child.join()
+
+
+def test_who_has_leases_that_are_over_waits_for_a_server() -> None:
+    """And does not look every moment whether there is one again."""
+    is_connected = [True]
+    leases = Leases(lambda: is_connected[0], lambda _key, _version: None)
+    leases.settle(WEB, Version("x", 0), 0.0)
+    assert leases._pause() < 0.1
+    is_connected[0] = False
+    assert leases._pause() == 0.5
+
+
+LONG = Key(CLASS, "\U0001f600" * 50_000 + "\\", "\U0001f600" * 50_000)
+
+
+def test_a_name_that_no_node_can_have_is_not_there(store: Any) -> None:
+    """It is not asked for: a server ends the session of who asks that much."""
+    session = store._connection.session
+    scope = Scope(CLASS, LONG.name, LONG.context, deep=False)
+    assert store.get(LONG) is None
+    assert list(store.entries(scope)) == []
+    news = store.follow(scope, Cancellation(), lambda: 0.01)
+    assert [next(news) for _ in range(3)] == [Mark.BEGIN, Mark.LISTED, Mark.NOTHING]
+    news.close()
+    store.put(WEB, b"value", ttl=PATIENCE)
+    assert store._connection.session == session
