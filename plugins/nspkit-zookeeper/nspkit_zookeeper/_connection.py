@@ -67,6 +67,7 @@ class Connection:
         self._handler = Handler(f"nspkit-zookeeper {settings.shown}", context, attempt)
         self._handler.on_end = self._release  # who waits has to start it again
         self.client = client_of(settings, session_timeout, self._handler)
+        self._handler.has_requests = lambda: bool(self.client._queue)
         self.client.add_listener(self._heard)
 
     # -- the session -----------------------------------------------------------------------------

@@ -13,7 +13,6 @@ import select
 import socket
 import ssl
 import threading
-from collections import deque
 from contextlib import suppress
 from contextvars import copy_context
 from math import ceil
@@ -36,6 +35,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         failure: Why the last connection failed or broke, for messages; None if it did not.
         ended: Whether the thread of the connection has come to its end.
         on_end: What is called then, on that thread.
+        has_requests: Says whether the client has requests that it has not sent.
     """
 
     def __init__(self, name: str, context: ssl.SSLContext | None, attempt: float) -> None:
@@ -50,6 +50,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
         self.failure: BaseException | None = None
         self.ended = False
         self.on_end: Callable[[], object] = lambda: None
+        self.has_requests: Callable[[], bool] = lambda: False
         self._name = name
         self._tls = context
         self._attempt = attempt
@@ -147,7 +148,7 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
 
     def create_socket_pair(self) -> tuple[_Bell, _Bell]:
         """Return what wakes the connection's thread: its end to be read, and to be written."""
-        bell = _Bell()
+        bell = _Bell(self.has_requests)
         return bell, bell
 
     def create_connection(
@@ -207,14 +208,15 @@ class Handler(SequentialThreadingHandler):  # type: ignore[misc]
 
 
 class _Bell:
-    """Wakes the thread of a connection, once for each request; both ends of a pair of sockets.
+    """Wakes the thread of a connection when there are requests; both ends of a pair of sockets.
 
     kazoo writes a byte for each request and reads it when it sends that. While there is no server
-    nobody reads, and after some hundreds whoever asks would wait without an end.
+    nobody reads, and after some hundreds whoever asks would wait without an end. And where Ctrl-C
+    comes between a request and its byte, each one after it would be sent a request late.
     """
 
-    def __init__(self) -> None:
-        self.rung: deque[None] = deque()
+    def __init__(self, has_requests: Callable[[], bool]) -> None:
+        self.has_requests = has_requests
         self._ringing, self._hearing = socket.socketpair()
         self._ringing.setblocking(False)
         self._hearing.setblocking(False)
@@ -223,16 +225,13 @@ class _Bell:
         return self._hearing.fileno()
 
     def send(self, _data: bytes) -> None:
-        self.rung.append(None)
         with suppress(BlockingIOError):  # it is full, so it is heard
             self._ringing.send(b"\0")
 
     def recv(self, _size: int) -> bytes:
-        # In this order: what is rung after it is still to be heard.
+        # Whoever has asked before it is in the list of requests, which is looked at next.
         with suppress(BlockingIOError):
             self._hearing.recv(4096)
-        with suppress(IndexError):
-            self.rung.pop()
         return b"\0"
 
     def close(self) -> None:
@@ -242,9 +241,9 @@ class _Bell:
 
 def _has_more(one: object) -> bool:
     """Say whether there is more to be read than the system knows of."""
-    return bool(
-        one.rung if isinstance(one, _Bell) else isinstance(one, ssl.SSLSocket) and one.pending()
-    )
+    if isinstance(one, _Bell):
+        return one.has_requests()
+    return isinstance(one, ssl.SSLSocket) and bool(one.pending())
 
 
 def _wait(readers: list[Any], writers: list[Any], seconds: float | None) -> set[Any]:

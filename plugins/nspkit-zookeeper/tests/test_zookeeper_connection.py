@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from kazoo import exceptions
 from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.protocol.serialization import Exists
 from nspkit_zookeeper._failures import translated
 from nspkit_zookeeper._leases import Leases
 from nspkit_zookeeper._nodes import Version
@@ -133,6 +134,15 @@ def test_asking_never_blocks(stores: Any, server: Any) -> None:
     server.start()
     assert [one.get(timeout=PATIENCE) is not None for one in kept] == [True] * 3000
     assert store.get(WEB) is None
+
+
+def test_a_request_that_nobody_was_told_of_delays_no_other(store: Any) -> None:
+    """Ctrl-C came when it was among the requests, and the connection's thread was not yet woken."""
+    client = store._connection.client
+    pending = client.handler.async_result()
+    client._queue.append((Exists("/", None), pending))
+    assert store.get(WEB) is None
+    assert pending.get(timeout=PATIENCE) is not None
 
 
 def test_a_read_that_broke_off_is_made_again(store: Any) -> None:
