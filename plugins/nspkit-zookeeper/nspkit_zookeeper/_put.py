@@ -61,7 +61,7 @@ class Put:
             return True
         while True:
             found, is_clear = self._writing.read(self._key), True
-            if self._is_done(found, lapsed=lapsed is True):
+            if self._was_made(found) or self._is_done(found, lapsed=lapsed is True):
                 return True
             if not self._is_expected(found):
                 return False
@@ -79,6 +79,14 @@ class Put:
         if found is None:
             return self._expected is None or self._may_be_ended
         return found.version == self._expected
+
+    def _was_made(self, found: Found | None) -> bool:
+        """Say whether this put has made the node, and others have changed it since."""
+        return found is not None and any(
+            lost.number == 0 < found.version.number
+            and lost.incarnation == found.version.incarnation
+            for lost in self._lost
+        )
 
     def _is_done(self, found: Found | None, *, lapsed: bool) -> bool:
         """Say whether it is there, by this put or an earlier one; its lease goes on then."""

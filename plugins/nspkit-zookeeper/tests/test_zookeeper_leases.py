@@ -156,6 +156,37 @@ def test_a_put_of_a_version_knows_its_own_by_a_server_that_is_behind(
     assert list(store.leases._leases.get(WEB, {})) == ([entry.version] if ttl else [])
 
 
+def test_a_new_put_knows_its_own_though_another_has_changed_it(store: Any, stores: Any) -> None:
+    """Its node was made by it, so that it was done, before the other."""
+    other, commit = stores(), store._writing.commit
+    store.put(Key(CLASS, "", "other"), b"", ttl=None)
+
+    def breaking(transaction: Any, until: float) -> Any:
+        store._writing.commit = commit
+        assert commit(transaction, until) is None
+        assert other.put(WEB, b"other", ttl=None)
+        return ConnectionLoss()
+
+    store._writing.commit = breaking
+    assert store.put(WEB, b"value", ttl=None, expected=None)
+    assert store.get(WEB).value == b"other"
+
+
+def test_a_put_that_was_not_done_is_told_of_another(store: Any, stores: Any) -> None:
+    """The connection broke before it was, and another one was done."""
+    other, commit = stores(), store._writing.commit
+    store.put(WEB, b"before", ttl=None)
+
+    def breaking(_transaction: Any, _until: float) -> Any:
+        store._writing.commit = commit
+        assert other.put(WEB, b"other", ttl=None)
+        return ConnectionLoss()
+
+    store._writing.commit = breaking
+    assert not store.put(WEB, b"value", ttl=None, expected=store.get(WEB).version)
+    assert store.get(WEB).value == b"other"
+
+
 @pytest.mark.parametrize("is_done", [True, False])
 def test_what_is_over_is_put_anew_though_the_connection_breaks(store: Any, is_done: bool) -> None:
     """While it is ended: whether that was done or not, what is expected is known."""
