@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -66,9 +67,9 @@ def test_a_client_that_has_given_up_starts_again(store: Any) -> None:
         raise RuntimeError("nobody expects that")
 
     inner._read_socket = fail
-    with pytest.raises((TryAgainError, NspError)):
+    with contextlib.suppress(NspError):  # or it is back at once
         store._connection.ask(lambda: store._connection.client.get_async("/"))
-        raise TryAgainError("it was back at once")
+    assert inner._read_socket is read, "the thread has failed"
     found = []
     threads = [
         threading.Thread(target=lambda: found.append(store.get(WEB).value)) for _ in range(6)

@@ -159,7 +159,7 @@ def test_what_has_ended_is_put_anew(store: Any, bare: Any, prefix: str) -> None:
 
 
 def test_what_is_over_and_still_there_ends_first(store: Any, follow: Any, prefix: str) -> None:
-    """Those who follow see that it was over: it goes, and is there again."""
+    """It is another node then, as whoever looks at its version sees."""
     feed = follow()
     feed.listed()
     store.put(WEB, b"value", ttl=30.0)
