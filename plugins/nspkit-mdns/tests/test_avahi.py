@@ -36,7 +36,11 @@ sys.path.insert(0, sys.argv[1])
 from conftest import Avahi
 daemon = Avahi(pathlib.Path(sys.argv[2]))
 for command in (("sleep", "600"), ("unshare", "--mount", "sh", "-c", "exec sleep 600")):
-    print(daemon.spawn(*command).pid, flush=True)
+    child = daemon.spawn(*command)
+    # What has not asked yet to go with this process would outlive it.
+    while pathlib.Path(f"/proc/{child.pid}/comm").read_text().strip() != "sleep":
+        assert child.poll() is None
+    print(child.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
