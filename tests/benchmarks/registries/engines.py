@@ -129,7 +129,10 @@ class Etcd:
         }
 
         def follow() -> None:
-            with self._http.stream("POST", "watch", json=body, timeout=None) as answer:
+            with (
+                contextlib.suppress(Exception),  # in the end the server is killed
+                self._http.stream("POST", "watch", json=body, timeout=None) as answer,
+            ):
                 for line in answer.iter_lines():
                     result = json.loads(line)["result"]
                     if result.get("created"):
@@ -266,9 +269,10 @@ class Redis:
         listening.subscribe("bare:changes")
 
         def follow() -> None:
-            for message in listening.listen():
-                data = message["data"]
-                seen.put("live" if isinstance(data, int) else data.decode().rpartition("/")[2])
+            with contextlib.suppress(Exception):  # in the end the server is killed
+                for message in listening.listen():
+                    data = message["data"]
+                    seen.put("live" if isinstance(data, int) else data.decode().rpartition("/")[2])
 
         Thread(target=follow, daemon=True).start()
 
