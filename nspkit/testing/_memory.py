@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from nspkit import Change, ChangeKind, LookupFlags, Namespace, ProviderInfo, hookimpl
 from nspkit.errors import InvalidArgumentError, NoDataError, OperationNotSupportedError
-from nspkit.testing._matching import conditions, matched
+from nspkit.registry import Conditions
+from nspkit.testing._matching import matched
 from nspkit.testing._records import key_of
 from nspkit.testing._store import MemoryStore
 
@@ -109,7 +110,7 @@ class MemoryProvider:
         self, query: Query, cancellation: Cancellation
     ) -> Iterable[Change | None]:
         """Yield what is there, then each change."""
-        conditions(query.query_string)  # a malformed one is refused when it is asked
+        Conditions(query.query_string)  # a malformed one is refused when it is asked
         return self._changes(query, cancellation)
 
     def _changes(self, query: Query, cancellation: Cancellation) -> Iterator[Change | None]:

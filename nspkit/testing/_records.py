@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from nspkit import Address, Service, ServiceOperation
 from nspkit.errors import ServiceNotFoundError
+from nspkit.registry import proto_of
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     Key = tuple[str, UUID | None, str]
     Ends = dict[Address, float | None]
 
-_PROTOCOLS: dict[int, int] = {
-    socket.SOCK_STREAM: socket.IPPROTO_TCP,
-    socket.SOCK_DGRAM: socket.IPPROTO_UDP,
-}
 _ANY_PROTOCOL = -1  # Winsock's IPROTO_ANY, on registration
 
 
@@ -73,11 +69,6 @@ def context_of(context: str) -> str:
     return context.strip("\\")
 
 
-def protocol_of(address: Address) -> int:
-    """Return the protocol of an address: its own, or that of its type."""
-    return address.proto if address.proto > 0 else _PROTOCOLS.get(address.type, 0)
-
-
 def changed(
     old: Record | None,
     given: Service,
@@ -124,5 +115,7 @@ def _latest(ends: list[float | None]) -> float | None:
 
 def _definite(address: Address) -> Address:
     return (
-        address.replace(proto=protocol_of(address)) if address.proto == _ANY_PROTOCOL else address
+        address.replace(proto=proto_of(address.type, address.proto))
+        if address.proto == _ANY_PROTOCOL
+        else address
     )

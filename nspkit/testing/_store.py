@@ -14,7 +14,8 @@ from nspkit.errors import (
     TooManyReferencesError,
     TypeNotFoundError,
 )
-from nspkit.testing._matching import conditions, covers, matched
+from nspkit.registry import Conditions
+from nspkit.testing._matching import covers, matched
 from nspkit.testing._records import changed, key_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class MemoryStore:
                 (WSANO_DATA 11004).
             InvalidArgumentError: its query string is malformed (WSAEINVAL 10022).
         """
-        conditions(query.query_string)
+        Conditions(query.query_string)
         with self._lock:
             living = self._living()
             known = [record.service for record in self._records.values()]
